@@ -1,0 +1,36 @@
+"""onnxport: one trained model in, one production API out."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from onnxport.client import Client
+    from onnxport.errors import OnnxportError
+    from onnxport.export import save
+    from onnxport.predictor import Model, load
+    from onnxport.server import create_app, router
+
+__all__ = ["Client", "Model", "OnnxportError", "create_app", "load", "router", "save"]
+
+# Resolved on first use, so that importing onnxport stays fast and pulls in nothing heavy.
+_HOMES = {
+    "Client": "onnxport.client",
+    "Model": "onnxport.predictor",
+    "OnnxportError": "onnxport.errors",
+    "create_app": "onnxport.server",
+    "load": "onnxport.predictor",
+    "router": "onnxport.server",
+    "save": "onnxport.export",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module 'onnxport' has no attribute {name!r}")
+    return getattr(import_module(_HOMES[name]), name)
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

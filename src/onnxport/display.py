@@ -1,0 +1,105 @@
+"""A manifest in words: for a terminal (`describe`) and for a notebook (`html_table`)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from html import escape
+from typing import Any
+
+from onnxport.manifest import Manifest
+from onnxport.signature import Feature
+
+Section = tuple[str, list[tuple[str, str]]]
+
+_MAX_FEATURES = 60
+_MAX_CATEGORIES = 8
+
+
+def describe(manifest: Manifest) -> str:
+    """The manifest as aligned text: model, features, answer, parity, runtime."""
+    lines = []
+    for title, rows in sections(manifest):
+        lines.append(title)
+        width = max((len(name) for name, _ in rows), default=0)
+        lines += [f"  {name:<{width}}  {text}".rstrip() for name, text in rows]
+    return "\n".join(lines)
+
+
+def html_table(manifest: Manifest) -> str:
+    """The same as one HTML table, every text escaped."""
+    body = []
+    for title, rows in sections(manifest):
+        body.append(f'<tr><th colspan="2" style="text-align:left">{escape(title)}</th></tr>')
+        body += [
+            f'<tr><td style="text-align:left"><code>{escape(name)}</code></td>'
+            f'<td style="text-align:left">{escape(text)}</td></tr>'
+            for name, text in rows
+        ]
+    return f"<table>{''.join(body)}</table>"
+
+
+def sections(manifest: Manifest) -> Iterator[Section]:
+    """Titled lists of (name, text)."""
+    signature, model = manifest.signature, manifest["model"]
+    facts = [("task", signature.task.replace("_", " ")), ("version", manifest.version)]
+    facts += [
+        (key, str(model[key])) for key in ("description", "owner", "license") if model.get(key)
+    ]
+    source = manifest.get("source", {})
+    if source:
+        facts.append(("from", f"{source['class']} ({source['library']})"))
+    yield f"model {manifest.name}", facts
+    features = [(f.name, describe_feature(f)) for f in signature.features[:_MAX_FEATURES]]
+    if len(signature.features) > _MAX_FEATURES:
+        features.append(("…", f"and {len(signature.features) - _MAX_FEATURES} more"))
+    yield f"features ({len(signature.features)})", features
+    yield "answer", list(_answer(manifest))
+    if "parity" in manifest:
+        yield "parity", list(describe_parity(manifest["parity"]))
+    runtime = manifest.get("runtime", {})
+    yield "runs on", [("onnxruntime", str(runtime.get("onnxruntime", "unknown")))]
+
+
+def describe_feature(feature: Feature) -> str:
+    """What a feature takes, in one line."""
+    parts: list[str] = ["string" if feature.is_string else feature.kind]
+    if feature.nullable:
+        parts.append("nullable")
+    if feature.minimum is not None and feature.maximum is not None:
+        parts.append(f"trained on {feature.minimum:g} … {feature.maximum:g}")
+    if feature.categories:
+        shown = ", ".join(str(c) for c in feature.categories[:_MAX_CATEGORIES])
+        more = ", …" if len(feature.categories) > _MAX_CATEGORIES else ""
+        parts.append(f"{'one of' if feature.refuses_unknown else 'trained on'} {shown}{more}")
+    if feature.unit:
+        parts.append(f"in {feature.unit}")
+    if feature.description:
+        parts.append(feature.description)
+    return ", ".join(parts)
+
+
+def describe_parity(parity: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    """The parity certificate as (name, text)."""
+    if parity.get("accepted_mismatch"):
+        yield (
+            "WARNING",
+            "this file answers differently from its estimator; it was saved with allow_mismatch",
+        )
+    yield "rows", f"{parity['rows']} in {', '.join(parity['row_sets'])}"
+    yield "label flips", str(parity["label_flips"])
+    yield "worst difference", f"{parity['max_abs']:.2g} (allowed {parity['tolerance']:g})"
+    yield "proven on", f"onnxruntime {parity['onnxruntime']}"
+
+
+def _answer(manifest: Manifest) -> Iterator[tuple[str, str]]:
+    signature = manifest.signature
+    if signature.classes:
+        shown = ", ".join(str(label) for label in signature.classes[:20])
+        more = ", …" if len(signature.classes) > 20 else ""
+        yield "prediction", f"one of {shown}{more}"
+        if signature.output("probabilities"):
+            yield "probabilities", "one number a class"
+    elif len(signature.targets) > 1:
+        yield "prediction", f"a list: {', '.join(signature.targets)}"
+    else:
+        yield "prediction", "a number"

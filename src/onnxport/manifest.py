@@ -1,0 +1,250 @@
+"""The manifest: the JSON object that a model file carries. Written here, read here, versioned here.
+
+The format has two numbers, `major.minor`. A reader must know the major number; a minor number may
+add fields, which older readers keep and ignore. Raise the major number only when an old reader
+would answer wrongly.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, fields
+from typing import Any, get_args
+
+from onnxport.datatypes import BY_NAME
+from onnxport.errors import ModelFileError
+from onnxport.signature import NULL_TOKEN, Feature, Kind, Output, Role, Signature, Task, Tensor
+
+FORMAT = "1.0"
+FORMAT_KEY = "onnxport.format"
+MANIFEST_KEY = "onnxport.manifest"
+BASELINE_KEY = "onnxport.baseline"
+SELFTEST_KEY = "onnxport.selftest"
+DIGEST_KEY = "onnxport.digest"
+CAPS = {
+    FORMAT_KEY: 16,
+    MANIFEST_KEY: 256 * 1024,
+    BASELINE_KEY: 512 * 1024,
+    SELFTEST_KEY: 512 * 1024,
+}
+MAX_CATEGORIES = 1000
+
+
+def canonical(value: Any) -> str:
+    """Canonical JSON: sorted keys, no spaces, UTF-8 as it is, numbers as shortest repr, never NaN."""
+    return json.dumps(
+        value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False
+    )
+
+
+class Manifest(Mapping[str, Any]):
+    """A model file's manifest: reads like the JSON object that it is, with the signature parsed."""
+
+    def __init__(self, document: Mapping[str, Any]) -> None:
+        self._document = dict(document)
+        self.signature = _read_signature(self._document)
+
+    def __getitem__(self, key: str) -> Any:
+        return self._document[key]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._document)
+
+    def __len__(self) -> int:
+        return len(self._document)
+
+    def __repr__(self) -> str:
+        return f"Manifest({self.name!r}, version={self.version!r}, task={self.signature.task!r})"
+
+    @property
+    def name(self) -> str:
+        return str(self._document["model"]["name"])
+
+    @property
+    def version(self) -> str:
+        return str(self._document["model"]["version"])
+
+    @property
+    def accepted_mismatch(self) -> bool:
+        """Whether the file was written although it answers differently from the estimator."""
+        return bool(self._document.get("parity", {}).get("accepted_mismatch", False))
+
+    def to_json(self) -> str:
+        return canonical(self._document)
+
+
+@dataclass(frozen=True, slots=True)
+class SelfTest:
+    """The self-test rows: inputs by feature name, the expected outputs by tensor name, and the
+    tolerance.
+
+    inputs: `{feature: [value, ...]}`, null as None. expect: `{tensor: nested lists}`.
+    tolerance: the largest difference allowed, relative to max(1, |expected|).
+    """
+
+    inputs: dict[str, list[Any]]
+    expect: dict[str, list[Any]]
+    tolerance: float
+
+    @property
+    def rows(self) -> int:
+        return len(next(iter(self.inputs.values()), []))
+
+    def row(self, index: int) -> dict[str, Any]:
+        return {name: values[index] for name, values in self.inputs.items()}
+
+    def to_json(self) -> str:
+        return canonical(
+            {"inputs": self.inputs, "expect": self.expect, "tolerance": self.tolerance}
+        )
+
+    @classmethod
+    def from_json(cls, text: str) -> SelfTest:
+        document = parse_object(text, SELFTEST_KEY)
+        try:
+            return cls(document["inputs"], document["expect"], float(document["tolerance"]))
+        except (KeyError, TypeError, ValueError) as err:
+            raise ModelFileError(f"{SELFTEST_KEY}: {_what(err)}; save the model again") from err
+
+
+def check_format(text: str) -> None:
+    """Refuses a format whose major number this version doesn't know."""
+    major, dot, minor = text.partition(".")
+    if not (dot and major.isdecimal() and minor.isdecimal()):
+        raise ModelFileError(f"{FORMAT_KEY} is {text[:16]!r}, which is no version number")
+    if major != FORMAT.partition(".")[0]:
+        raise ModelFileError(
+            f"the file has format {text}, and this onnxport reads format {FORMAT}; "
+            "serve it with the onnxport that wrote it, or save the model again"
+        )
+
+
+def parse_object(text: str, key: str) -> dict[str, Any]:
+    """A JSON object out of the file's metadata; duplicate keys and NaN are refused."""
+    try:
+        document = json.loads(text, object_pairs_hook=_unique, parse_constant=_no_constant)
+    except (ValueError, RecursionError) as err:
+        raise ModelFileError(f"{key} is not the JSON that onnxport writes: {err}") from err
+    if not isinstance(document, dict):
+        raise ModelFileError(f"{key} is not a JSON object")
+    return document
+
+
+def read_manifest(text: str) -> Manifest:
+    """Parses the manifest; unknown fields are kept, missing ones refused."""
+    document = parse_object(text, MANIFEST_KEY)
+    try:
+        return Manifest(document)
+    except (KeyError, TypeError, ValueError) as err:
+        raise ModelFileError(f"{MANIFEST_KEY}: {_what(err)}; save the model again") from err
+
+
+def write_signature(signature: Signature, *, max_categories: int | None = None) -> dict[str, Any]:
+    """The manifest's part that describes inputs and outputs; at most so many categories a feature."""
+    document: dict[str, Any] = {
+        "tensors": [
+            {"name": t.name, "datatype": t.datatype, "shape": [None, t.width]}
+            for t in signature.tensors
+        ],
+        "inputs": [_write_feature(feature, max_categories) for feature in signature.features],
+        "outputs": [
+            {
+                "tensor": o.tensor,
+                "role": o.role,
+                "shape": [None] if o.width is None else [None, o.width],
+            }
+            for o in signature.outputs
+        ],
+    }
+    if signature.classes:
+        kinds = {type(label).__name__ for label in signature.classes}
+        dtype = {"str": "string", "int": "int64", "float": "float64", "bool": "bool"}
+        document["classes"] = {
+            "dtype": dtype[kinds.pop()] if len(kinds) == 1 else "mixed",
+            "values": list(signature.classes),
+        }
+    if signature.targets:
+        document["targets"] = list(signature.targets)
+    if signature.ignored:
+        document["ignored"] = list(signature.ignored)
+    return document
+
+
+def _write_feature(feature: Feature, max_categories: int | None) -> dict[str, Any]:
+    document = {f.name: getattr(feature, f.name) for f in fields(Feature)}
+    if feature.is_string:
+        document["null_token"] = NULL_TOKEN
+    if feature.categories is not None:
+        document["categories"] = list(feature.categories[:max_categories])
+        if max_categories is not None and len(feature.categories) > max_categories:
+            document["categories_total"] = len(feature.categories)
+    return {key: value for key, value in document.items() if value is not None}
+
+
+def _read_signature(document: Mapping[str, Any]) -> Signature:
+    task = document["model"]["task"]
+    if task not in get_args(Task):
+        raise ValueError(f"unknown task {task!r}")
+    signature = Signature(
+        task=task,
+        features=tuple(_read_feature(entry) for entry in document["inputs"]),
+        tensors=tuple(_read_tensor(entry) for entry in document["tensors"]),
+        outputs=tuple(_read_output(entry) for entry in document["outputs"]),
+        classes=tuple(document.get("classes", {}).get("values", ())),
+        targets=tuple(document.get("targets", ())),
+        ignored=tuple(document.get("ignored", ())),
+    )
+    _check_signature(signature)
+    return signature
+
+
+def _read_tensor(entry: Mapping[str, Any]) -> Tensor:
+    if entry["datatype"] not in BY_NAME:
+        raise ValueError(f"unknown datatype {entry['datatype']!r}")
+    return Tensor(entry["name"], entry["datatype"], int(entry["shape"][1]))
+
+
+def _read_output(entry: Mapping[str, Any]) -> Output:
+    if entry["role"] not in get_args(Role):
+        raise ValueError(f"unknown output role {entry['role']!r}")
+    shape = entry["shape"]
+    return Output(entry["tensor"], entry["role"], int(shape[1]) if len(shape) > 1 else None)
+
+
+def _read_feature(entry: Mapping[str, Any]) -> Feature:
+    if entry["kind"] not in get_args(Kind):
+        raise ValueError(f"unknown kind {entry['kind']!r} of feature {entry['name']!r}")
+    known = {f.name for f in fields(Feature)}
+    values = {key: value for key, value in entry.items() if key in known}
+    if "categories" in values:
+        values["categories"] = tuple(values["categories"])
+    return Feature(**values)
+
+
+def _check_signature(signature: Signature) -> None:
+    """Every feature has one place in a tensor that exists, and no two share a name or a place."""
+    widths = {tensor.name: tensor.width for tensor in signature.tensors}
+    places = [(feature.tensor, feature.column) for feature in signature.features]
+    if len(set(places)) != len(places) or len(signature.by_name) != len(signature.features):
+        raise ValueError("two features share a name or a place")
+    if len(places) != sum(widths.values()):
+        raise ValueError("the features don't fill the tensors")
+    for tensor, column in places:
+        if not 0 <= column < widths.get(tensor, 0):
+            raise ValueError(f"no column {column} in tensor {tensor!r}")
+
+
+def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    document = dict(pairs)
+    if len(document) != len(pairs):
+        raise ValueError("a key stands twice in one object")
+    return document
+
+
+def _no_constant(text: str) -> Any:
+    raise ValueError(f"{text} is not JSON")
+
+
+def _what(err: Exception) -> str:
+    return f"{err.args[0]!r} is missing" if isinstance(err, KeyError) else str(err)

@@ -1,0 +1,205 @@
+"""Decode, run, encode: the one predictor behind `onnxport.load`, HTTP, and every later protocol. No
+HTTP in here.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from onnxport.codec import (
+    Answer,
+    Batch,
+    answer_rows,
+    encode_answers,
+    parse_json,
+    read_columns,
+    read_rows,
+    refuse_non_finite,
+    refuse_rows,
+)
+from onnxport.display import describe, html_table
+from onnxport.errors import Detail, ValidationError, shorten
+from onnxport.manifest import Manifest
+from onnxport.modelfile import ModelFile, parse_model_file, read_model_file
+from onnxport.session import Session, open_session
+from onnxport.signature import Signature
+from onnxport.tensors import Arrays, pack
+
+_WARM_UP_RUNS = 20
+
+
+class Model:
+    """An open, self-tested model file. Made by `onnxport.load`; answers like the estimator it was
+    saved from.
+
+    signature: the named, typed inputs and outputs. manifest: everything the file says, as a
+    mapping.
+    """
+
+    def __init__(self, session: Session) -> None:
+        self._session = session
+        self.manifest: Manifest = session.manifest
+        self.signature: Signature = session.signature
+        self.file: ModelFile = session.file
+        self.runtime_version = session.runtime_version
+
+    def predict(self, data: Any) -> Any:
+        """Answers one row (an object of features by name) or many.
+
+        data: a mapping `{feature: value}`; a list of these; a DataFrame with the features as
+        columns, in any order; or a 2-D array of shape [rows, features] in the order of training.
+        None, NaN and pandas' NA are null.
+
+        Returns one answer for a mapping, else a list in the order of the rows: `{"prediction":
+        label, "probabilities": {label: float64}}` for a classifier, `{"prediction": float64}` for a
+        regressor.
+
+        Raises ValidationError for exactly the rows that the estimator refuses, and for missing or
+        unknown features.
+        """
+        if hasattr(data, "columns") and hasattr(data, "__getitem__"):
+            return self._answer(self._read_frame(data))
+        if isinstance(data, Mapping):
+            return self._answer(read_rows(self.signature, _plain_row(data), wire=False))
+        if isinstance(data, (list, tuple)) and all(isinstance(row, Mapping) for row in data):
+            rows = [_plain_row(row) for row in data]
+            return self._answer(read_rows(self.signature, rows, wire=False))
+        return self._answer(self._read_array(data))
+
+    def predict_json(self, body: bytes, *, max_rows: int | None = None) -> bytes:
+        """Answers a JSON body with a JSON body, as POST /predict does. Raises RequestError and
+        InferenceError.
+        """
+        return self.answer_json(self.read_json(body, max_rows=max_rows))
+
+    def read_json(self, body: bytes, *, max_rows: int | None = None) -> Batch:
+        """The first half of predict_json: a body as rows that fit the signature."""
+        return read_rows(self.signature, parse_json(body), max_rows=max_rows)
+
+    def answer_json(self, batch: Batch) -> bytes:
+        """The second half of predict_json: run, and encode finite answers."""
+        outputs = self._run(batch)
+        refuse_non_finite(self.signature, outputs, single=batch.single)
+        answers = answer_rows(self.signature, outputs)
+        return encode_answers(answers[0] if batch.single else answers)
+
+    def example(self, index: int = 0) -> dict[str, Any]:
+        """One of the stored self-test rows: a legal row, null as None."""
+        return self.file.selftest.row(index)
+
+    def run_time(self) -> float:
+        """Seconds for one row through the graph, the fastest of a few runs: also warms the session
+        up.
+        """
+        feeds = self._feeds(read_rows(self.signature, self.example(), wire=False))
+        best = math.inf
+        for _ in range(_WARM_UP_RUNS):
+            start = time.perf_counter()
+            self._session.run(feeds)
+            best = min(best, time.perf_counter() - start)
+        return best
+
+    def _answer(self, batch: Batch) -> Answer | list[Answer]:
+        answers = answer_rows(self.signature, self._run(batch))
+        return answers[0] if batch.single else answers
+
+    def _run(self, batch: Batch) -> Arrays:
+        outputs = self._session.run(self._feeds(batch))
+        refuse_rows(self.signature, outputs, single=batch.single)
+        return outputs
+
+    def _feeds(self, batch: Batch) -> Arrays:
+        return pack(self.signature, batch.columns, batch.rows)
+
+    def _read_frame(self, frame: Any) -> Batch:
+        names = list(frame.columns)
+        if len(set(names)) != len(names):
+            raise _unfit("two columns of the DataFrame share a name; rename one")
+        missing = [name for name in self.signature.names if name not in names]
+        known = {*self.signature.names, *self.signature.ignored}
+        unknown = [name for name in names if name not in known]
+        if missing or unknown:
+            raise ValidationError(
+                [Detail("missing", (n,), f"the DataFrame lacks the column {n!r}") for n in missing]
+                + [
+                    Detail(
+                        "unknown_feature",
+                        (shorten(str(n)),),
+                        f"the DataFrame's column {shorten(str(n))!r} is no feature; leave it out",
+                    )
+                    for n in unknown
+                ]
+            )
+        columns = {name: _plain_column(frame[name]) for name in self.signature.names}
+        return Batch(read_columns(self.signature, columns), len(frame), single=False)
+
+    def _read_array(self, data: Any) -> Batch:
+        array = np.asarray(data) if not isinstance(data, (list, tuple)) else _object_matrix(data)
+        width = len(self.signature.features)
+        if array.ndim != 2 or array.shape[1] != width:
+            raise _unfit(
+                f"an array of shape {array.shape}, where [rows, {width}] is expected; "
+                "a single row goes in as {feature: value}"
+            )
+        columns = {name: _plain_column(array[:, i]) for i, name in enumerate(self.signature.names)}
+        return Batch(read_columns(self.signature, columns), len(array), single=False)
+
+    def __repr__(self) -> str:
+        return describe(self.manifest)
+
+    def _repr_html_(self) -> str:
+        return html_table(self.manifest)
+
+
+def load(source: str | Path | bytes, *, threads: int = 1) -> Model:
+    """Opens a model file (a path, or its bytes), verifies it, and runs its self-test on this
+    runtime.
+
+    threads: how many threads one run may use (ONNX Runtime's intra-op threads). Raises
+    ModelFileError where the file is unreadable, damaged, of an unknown format, or answers wrongly
+    here.
+    """
+    file = parse_model_file(source) if isinstance(source, bytes) else read_model_file(source)
+    return Model(open_session(file, threads=threads))
+
+
+def _unfit(message: str) -> ValidationError:
+    return ValidationError([Detail("wrong_type", (), message)])
+
+
+def _plain_row(row: Mapping[Any, Any]) -> dict[str, Any]:
+    return {str(name): _plain(value) for name, value in row.items()}
+
+
+def _plain_column(column: Any) -> Any:
+    """A numeric array as it is; anything else as a list of plain values."""
+    array = np.asarray(column)
+    if array.dtype.kind in "fiub":
+        return array
+    return [_plain(value) for value in array.tolist()]
+
+
+def _plain(value: Any) -> Any:
+    """numpy scalars as Python's, and every spelling of null as None (pandas is met by its types'
+    names, not imported).
+    """
+    if isinstance(value, np.generic):
+        value = value.item()
+    if isinstance(value, float) and math.isnan(value):
+        return None
+    return None if type(value).__name__ in ("NAType", "NaTType") else value
+
+
+def _object_matrix(rows: Sequence[Any]) -> np.ndarray[Any, Any]:
+    try:
+        return np.array([list(row) for row in rows], dtype=object)
+    except (TypeError, ValueError) as err:
+        raise _unfit(
+            "neither a row {feature: value}, nor a list of rows, nor a DataFrame, nor a 2-D array"
+        ) from err

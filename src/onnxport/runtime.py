@@ -1,0 +1,108 @@
+"""The only importer of onnxruntime: opens a graph from bytes and runs it in slices of rows.
+
+Imports nothing of onnxport, because the parity gate also runs this file as a program of its own, in
+a process that holds nothing but the standard library, numpy and onnxruntime: `python -I runtime.py
+FOLDER` answers `FOLDER/feeds.json` and `FOLDER/*.npy` with `FOLDER/model.onnx` and leaves the
+outputs beside them.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+
+# Before onnxruntime is imported, everywhere.
+os.environ["ORT_DISABLE_TELEMETRY"] = "1"
+
+if __name__ == "__main__":
+
+    class _OnlyTheRuntime:
+        """An import hook: what isn't of the standard library, numpy or onnxruntime can't be
+        imported.
+        """
+
+        allowed = frozenset({"numpy", "onnxruntime", "coloredlogs", "flatbuffers"})
+
+        def find_spec(self, name: str, *_: object) -> None:
+            top = name.partition(".")[0]
+            if top not in self.allowed and top not in sys.stdlib_module_names:
+                raise ModuleNotFoundError(f"{top} is kept out of the parity gate's process")
+
+    sys.meta_path.insert(0, _OnlyTheRuntime())
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnxruntime
+
+Arrays = dict[str, np.ndarray[Any, Any]]
+
+ROWS_PER_RUN = 4096
+VERSION: str = onnxruntime.__version__
+# Releases that gave wrong labels for correct tree files.
+DENIED = ("1.26.", "1.27.")
+
+
+class RuntimeRefusal(Exception):
+    """ONNX Runtime can't open the graph, or failed on a run; the message is its own, for logs only."""
+
+
+class Graph:
+    """An open graph. `inputs` and `outputs` map tensor names to ONNX Runtime's type strings."""
+
+    def __init__(self, content: bytes, *, threads: int = 1) -> None:
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = threads
+        options.inter_op_num_threads = 1
+        options.log_severity_level = 4
+        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+        try:
+            self._session = onnxruntime.InferenceSession(
+                content, options, providers=["CPUExecutionProvider"]
+            )
+        except Exception as err:  # ONNX Runtime's errors share no base below Exception
+            raise RuntimeRefusal(str(err)) from err
+        self.inputs = {i.name: i.type for i in self._session.get_inputs()}
+        self.outputs = {o.name: o.type for o in self._session.get_outputs()}
+        self._names = list(self.outputs)
+
+    def run(self, feeds: Mapping[str, np.ndarray[Any, Any]]) -> Arrays:
+        """Answers [N, width] tensors; at most ROWS_PER_RUN rows at once, so that memory stays
+        bounded.
+        """
+        rows = len(next(iter(feeds.values())))
+        if rows <= ROWS_PER_RUN:
+            return self._run(feeds)
+        parts = [
+            self._run({name: value[at : at + ROWS_PER_RUN] for name, value in feeds.items()})
+            for at in range(0, rows, ROWS_PER_RUN)
+        ]
+        return {name: np.concatenate([part[name] for part in parts]) for name in self._names}
+
+    def _run(self, feeds: Mapping[str, np.ndarray[Any, Any]]) -> Arrays:
+        try:
+            values = self._session.run(self._names, feeds)
+        except Exception as err:  # see above
+            raise RuntimeRefusal(str(err)) from err
+        return dict(zip(self._names, values, strict=True))
+
+
+def _main(folder: Path) -> None:
+    """Answers every set of rows in the folder: strings come as JSON, numbers as .npy."""
+    graph = Graph((folder / "model.onnx").read_bytes())
+    for index, feeds in enumerate(json.loads((folder / "feeds.json").read_text("utf-8"))):
+        arrays: Arrays = {
+            name: np.load(folder / value)
+            if isinstance(value, str)
+            else np.array(value, dtype=object).reshape(-1, 1)
+            for name, value in feeds.items()
+        }
+        np.savez(folder / f"answers-{index}.npz", **graph.run(arrays))  # type: ignore[arg-type]
+    (folder / "version").write_text(VERSION)
+
+
+if __name__ == "__main__":
+    _main(Path(sys.argv[1]))

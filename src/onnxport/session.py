@@ -1,0 +1,106 @@
+"""Opens a model file in ONNX Runtime and proves by its own self-test rows that it answers rightly
+here.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from onnxport import runtime
+from onnxport.compare import relative_difference, worst
+from onnxport.datatypes import BY_NAME
+from onnxport.errors import InferenceError, ModelFileError
+from onnxport.modelfile import ModelFile
+from onnxport.tensors import Array, Arrays, column_array, pack
+
+log = logging.getLogger(__name__)
+
+
+class Session:
+    """An open model file. `selftest_difference` is the worst difference that its self-test showed
+    here.
+    """
+
+    def __init__(self, file: ModelFile, *, threads: int = 1) -> None:
+        self.file, self.manifest = file, file.manifest
+        self.signature = file.manifest.signature
+        self.runtime_version = runtime.VERSION
+        try:
+            self._graph = runtime.Graph(file.content, threads=threads)
+        except runtime.RuntimeRefusal as err:
+            log.debug("ONNX Runtime refused the graph", exc_info=err)
+            wanted = self.manifest.get("runtime", {}).get("onnxruntime", "a newer one")
+            raise ModelFileError(
+                f"ONNX Runtime {runtime.VERSION} can't open the graph; it needs onnxruntime {wanted}"
+            ) from err
+        self._check_tensors()
+        if runtime.VERSION.startswith(runtime.DENIED):
+            log.warning(
+                "ONNX Runtime %s is known for wrong answers; the self-test decides", runtime.VERSION
+            )
+        self.selftest_difference = self._self_test()
+
+    def run(self, feeds: Mapping[str, Array]) -> Arrays:
+        """Answers [N, width] tensors by name. Raises InferenceError; the runtime's own words go to
+        the log.
+        """
+        try:
+            return self._graph.run(feeds)
+        except runtime.RuntimeRefusal as err:
+            raise InferenceError("the runtime failed on rows that fit the signature") from err
+
+    def _check_tensors(self) -> None:
+        """The graph takes and gives what the manifest says."""
+        said = {t.name: BY_NAME[t.datatype].runtime for t in self.signature.tensors}
+        if said != self._graph.inputs:
+            raise ModelFileError("the manifest's inputs are not the graph's; save the model again")
+        missing = {o.tensor for o in self.signature.outputs} - set(self._graph.outputs)
+        if missing:
+            raise ModelFileError(
+                f"the graph has no output {sorted(missing)[0]!r} that the manifest names"
+            )
+
+    def _self_test(self) -> float:
+        selftest = self.file.selftest
+        if selftest.rows == 0:
+            raise ModelFileError("the file has no self-test rows; save the model again")
+        try:
+            columns = {
+                feature.name: column_array(feature, selftest.inputs[feature.name])
+                for feature in self.signature.features
+            }
+            got = self.run(pack(self.signature, columns, selftest.rows))
+            largest = max(
+                self._self_test_output(name, np.array(values), got[name], selftest.tolerance)
+                for name, values in selftest.expect.items()
+            )
+        except (KeyError, ValueError, InferenceError) as err:
+            raise self._failed("the stored rows can't be run") from err
+        return largest
+
+    def _self_test_output(self, name: str, expected: Array, got: Array, tolerance: float) -> float:
+        largest = worst(relative_difference(expected, got))
+        output = next(o for o in self.signature.outputs if o.tensor == name)
+        if largest > (0.0 if output.role == "label_code" else tolerance):
+            raise self._failed(f"output {name!r} differs by {largest:.3g}")
+        return largest
+
+    def _failed(self, what: str) -> ModelFileError:
+        return ModelFileError(
+            f"the self-test failed on ONNX Runtime {self.runtime_version}: {what}; "
+            "serve it with the release it was saved with, or save the model again here"
+        )
+
+
+def open_session(file: ModelFile, *, threads: int = 1) -> Session:
+    """A session that has passed its self-test. Raises ModelFileError."""
+    return Session(file, threads=threads)
+
+
+def describe_runtime() -> dict[str, Any]:
+    """What answers here: ONNX Runtime's and numpy's versions."""
+    return {"onnxruntime": runtime.VERSION, "numpy": np.__version__}

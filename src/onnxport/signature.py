@@ -1,0 +1,111 @@
+"""The signature: the named, typed inputs and outputs of a model. Frozen data, no I/O."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Literal
+
+Label = str | int | float | bool
+Category = str | int | float | bool
+Kind = Literal["numeric", "integer", "boolean", "categorical"]
+Task = Literal["binary_classification", "multiclass_classification", "regression"]
+Role = Literal["label_code", "probabilities", "value", "refused"]
+
+# Stands for a null in a string tensor, which has no null of its own (Unicode private use area).
+NULL_TOKEN = "\ue000null"
+
+
+@dataclass(frozen=True, slots=True)
+class Tensor:
+    """One ONNX input: its name, Open Inference datatype, and number of columns ([N, width])."""
+
+    name: str
+    datatype: str
+    width: int
+
+
+@dataclass(frozen=True, slots=True)
+class Feature:
+    """One named input of the signature, and what the estimator was seen to accept in it.
+
+    name: as the user knows it. kind: what JSON may hold. dtype: the column's numpy dtype in
+    training (`"string"` for text). tensor, column: where it is fed.
+    nullable: the estimator answers rows with null here. infinite: and rows with ±inf.
+    overflow: `"float32"` where the estimator refuses numbers that float32 can't hold.
+    refuses_unknown: values outside `categories` are refused (as the encoder does); otherwise they
+    are documentation.
+    minimum, maximum: the training range, documentation only. example: a value for documentation.
+    """
+
+    name: str
+    kind: Kind
+    dtype: str
+    tensor: str
+    column: int = 0
+    nullable: bool = False
+    infinite: bool = False
+    overflow: str | None = None
+    categories: tuple[Category, ...] | None = None
+    refuses_unknown: bool = False
+    minimum: float | None = None
+    maximum: float | None = None
+    unit: str | None = None
+    description: str | None = None
+
+    @property
+    def is_string(self) -> bool:
+        return self.dtype == "string"
+
+
+@dataclass(frozen=True, slots=True)
+class Output:
+    """One ONNX output: its tensor, its role in the answer, and its number of columns (None: one
+    value a row).
+    """
+
+    tensor: str
+    role: Role
+    width: int | None = None
+
+
+@dataclass(frozen=True)
+class Signature:
+    """What goes in and what comes out, in the order of training.
+
+    classes: the labels in the order of the codes (and of the probabilities' columns), empty for
+    regressors.
+    targets: the names of a regressor's targets; more than one means that a prediction is a list.
+    ignored: columns that the estimator was fitted on and never reads; a row may hold them.
+    """
+
+    task: Task
+    features: tuple[Feature, ...]
+    tensors: tuple[Tensor, ...]
+    outputs: tuple[Output, ...]
+    classes: tuple[Label, ...] = ()
+    targets: tuple[str, ...] = ()
+    ignored: tuple[str, ...] = ()
+
+    @cached_property
+    def by_name(self) -> dict[str, Feature]:
+        return {feature.name: feature for feature in self.features}
+
+    @cached_property
+    def names(self) -> tuple[str, ...]:
+        return tuple(feature.name for feature in self.features)
+
+    @cached_property
+    def class_keys(self) -> tuple[str, ...]:
+        """The labels as keys of `probabilities`: always strings."""
+        return tuple(label_key(label) for label in self.classes)
+
+    def output(self, role: Role) -> Output | None:
+        """The output with this role, or None."""
+        return next((output for output in self.outputs if output.role == role), None)
+
+
+def label_key(label: Label) -> str:
+    """A label as a JSON key: itself, or its JSON text (`"0"`, `"true"`, `"1.5"`)."""
+    return label if isinstance(label, str) else json.dumps(label)
