@@ -1,0 +1,7 @@
+"""An estimator into a verified model file. The only room that imports onnx, skl2onnx, scikit-learn
+and pandas.
+"""
+
+from onnxport.export.saving import save
+
+__all__ = ["save"]

@@ -1,0 +1,62 @@
+"""Training statistics that travel in the file, so that a service can tell later whether its input
+has drifted.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import Any
+
+import numpy as np
+
+from onnxport.export.graph import Array
+from onnxport.export.sample import SampleColumn
+
+QUANTILES = (0.0, 0.01, 0.05, 0.25, 0.5, 0.75, 0.95, 0.99, 1.0)
+_BINS = 20
+_MOST_COMMON = 50
+_RARE = 5  # a value held by fewer rows could name a person
+
+
+def column_statistics(column: SampleColumn, *, redacted: bool) -> dict[str, Any]:
+    """Counts, mean, standard deviation (ddof 0), quantiles and a histogram of numbers; the common
+    values of strings.
+
+    redacted: only counts. Without at least 5 rows no value is shown at all.
+    """
+    values = column.values
+    if column.is_string:
+        return _string_statistics(values, redacted=redacted)
+    known = values[np.isfinite(values)]
+    statistics: dict[str, Any] = {"n": len(values), "nulls": int(np.isnan(values).sum())}
+    if redacted or len(known) < _RARE:
+        return statistics
+    return statistics | number_statistics(known)
+
+
+def number_statistics(known: Array) -> dict[str, Any]:
+    """Statistics of finite numbers, at least one."""
+    counts, edges = (
+        np.histogram(known, bins=_BINS) if np.ptp(known) > 0 else ([len(known)], [known[0]] * 2)
+    )
+    statistics = {
+        "mean": float(known.mean()),
+        "std": float(known.std()),
+        "quantiles": [float(q) for q in np.quantile(known, QUANTILES)],
+        "hist": {"edges": [float(e) for e in edges], "counts": [int(c) for c in counts]},
+    }
+    return statistics if _finite(statistics) else {}
+
+
+def _finite(statistics: dict[str, Any]) -> bool:
+    return bool(np.isfinite([statistics["mean"], statistics["std"]]).all())
+
+
+def _string_statistics(values: Array, *, redacted: bool) -> dict[str, Any]:
+    counts = Counter(value for value in values.tolist() if value is not None)
+    known = counts.total()
+    statistics = {"n": len(values), "nulls": len(values) - known, "distinct": len(counts)}
+    if redacted:
+        return statistics
+    top = [[value, n] for value, n in counts.most_common(_MOST_COMMON) if n >= _RARE]
+    return statistics | {"top": top, "other": known - sum(n for _, n in top)}

@@ -1,0 +1,150 @@
+"""An estimator and the columns of its X into one ONNX graph with the project's tensors."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import onnx
+from onnx import TensorProto, helper
+
+from onnxport.errors import ExportError
+from onnxport.export.graph import ML, OPSET, Column, Columns, Graph
+from onnxport.export.origin import Origin
+from onnxport.export.registry import Classified, Emission, Valued, emit
+from onnxport.export.sample import SampleColumn
+from onnxport.export.subject import Subject
+from onnxport.signature import Output, Tensor
+
+NUMBERS = "num"
+_CODE, _PROBA, _VALUE, _REFUSED = "code", "proba", "value", "refused"
+_ELEMENT = {"FP64": TensorProto.DOUBLE, "BYTES": TensorProto.STRING}
+
+
+@dataclass(frozen=True)
+class Conversion:
+    """The graph, its tensors in the project's terms, and what the parity gate must know of it.
+
+    places: (tensor, column) of each used feature, by name.
+    """
+
+    model: onnx.ModelProto
+    tensors: tuple[Tensor, ...]
+    outputs: tuple[Output, ...]
+    places: dict[str, tuple[str, int]]
+    emission: Emission
+
+
+def convert(subject: Subject, columns: Sequence[SampleColumn]) -> Conversion:
+    """Emits the whole estimator. Raises UnsupportedModel for a part that isn't known to convert
+    exactly.
+    """
+    emission = Emission(Graph())
+    tensors, places = _layout(columns)
+    if not tensors:
+        raise ExportError("the estimator reads no column of X; there is nothing to ask it")
+    result = emit(
+        emission, subject.estimator, _raw_columns(emission.graph, columns, tensors, places)
+    )
+    outputs = _name_outputs(emission, subject, result)
+    model = emission.graph.build(
+        "onnxport",
+        [
+            helper.make_tensor_value_info(t.name, _ELEMENT[t.datatype], ["N", t.width])
+            for t in tensors
+        ],
+        [_value_info(output) for output in outputs],
+    )
+    onnx.checker.check_model(model, full_check=True)
+    return Conversion(model, tensors, outputs, places, emission)
+
+
+def _layout(
+    columns: Sequence[SampleColumn],
+) -> tuple[tuple[Tensor, ...], dict[str, tuple[str, int]]]:
+    """All numbers in one matrix, each string column in a tensor of its own."""
+    numbers = [c.name for c in columns if c.used and not c.is_string]
+    strings = [c.name for c in columns if c.used and c.is_string]
+    places = {name: (NUMBERS, i) for i, name in enumerate(numbers)}
+    places |= {name: (f"s{i}", 0) for i, name in enumerate(strings)}
+    tensors = [Tensor(NUMBERS, "FP64", len(numbers))] if numbers else []
+    tensors += [Tensor(f"s{i}", "BYTES", 1) for i in range(len(strings))]
+    return tuple(tensors), places
+
+
+def _raw_columns(
+    graph: Graph,
+    columns: Sequence[SampleColumn],
+    tensors: Sequence[Tensor],
+    places: dict[str, tuple[str, int]],
+) -> Columns:
+    """X as the first step sees it: float32 features are rounded as they were in training."""
+    width = next((t.width for t in tensors if t.name == NUMBERS), 0)
+    has_single = any(c.used and c.dtype == "float32" for c in columns)
+    single = graph.rounded(NUMBERS) if has_single else NUMBERS
+    items = []
+    for column in columns:
+        if not column.used:
+            items.append(Column("", 0, 0, "number"))
+        elif column.is_string:
+            tensor, index = places[column.name]
+            items.append(Column(tensor, index, 1, "string", "object", Origin(column.name)))
+        else:
+            tensor = single if column.dtype == "float32" else NUMBERS
+            dtype = column.dtype if column.dtype != "bool" else "float64"
+            place = places[column.name][1]
+            items.append(Column(tensor, place, width, "number", dtype, Origin(column.name)))
+    return Columns(tuple(items))
+
+
+def _name_outputs(emission: Emission, subject: Subject, result: object) -> tuple[Output, ...]:
+    """The result's tensors under their public names."""
+    graph = emission.graph
+    outputs = []
+    if isinstance(result, Classified):
+        graph.rename(result.code, _CODE)
+        outputs.append(Output(_CODE, "label_code"))
+        if subject.gives_probabilities:
+            if result.proba is None:
+                raise ExportError("the estimator gives probabilities, and its conversion doesn't")
+            graph.rename(result.proba, _PROBA)
+            outputs.append(Output(_PROBA, "probabilities", len(subject.classes)))
+    elif isinstance(result, Valued):
+        graph.rename(result.value, _VALUE)
+        outputs.append(Output(_VALUE, "value", _targets(subject)))
+    else:
+        raise ExportError("the pipeline ends in a transformer; put a classifier or regressor there")
+    if emission.refused:
+        marks = emission.refused[0]
+        for other in emission.refused[1:]:
+            marks = graph.node("Or", marks, other)
+        graph.rename(marks, _REFUSED)
+        outputs.append(Output(_REFUSED, "refused", 1))
+    return tuple(outputs)
+
+
+def _targets(subject: Subject) -> int:
+    """How many numbers a regressor answers a row."""
+    estimator = subject.estimator
+    while hasattr(estimator, "best_estimator_") or hasattr(estimator, "steps"):
+        inner = getattr(estimator, "best_estimator_", None)
+        estimator = inner if inner is not None else estimator.steps[-1][1]
+    return int(getattr(estimator, "n_outputs_", 0)) or _rows_of_coefficients(estimator)
+
+
+def _rows_of_coefficients(estimator: object) -> int:
+    coefficients = getattr(estimator, "coef_", None)
+    return 1 if coefficients is None or coefficients.ndim == 1 else int(coefficients.shape[0])
+
+
+def _value_info(output: Output) -> onnx.ValueInfoProto:
+    kinds = {"label_code": TensorProto.INT64, "refused": TensorProto.BOOL}
+    shape: list[str | int | None] = ["N"] if output.width is None else ["N", output.width]
+    return helper.make_tensor_value_info(
+        output.tensor, kinds.get(output.role, TensorProto.DOUBLE), shape
+    )
+
+
+def opset_imports() -> dict[str, int]:
+    """The operator sets of every graph written here."""
+    return {"": OPSET[""], ML: OPSET[ML]}

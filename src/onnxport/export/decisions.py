@@ -1,0 +1,69 @@
+"""From raw scores to codes and probabilities, by the same quantity and the same ties as the
+library.
+"""
+
+from __future__ import annotations
+
+from onnx import TensorProto
+
+from onnxport.export.graph import Graph
+from onnxport.export.registry import Classified
+
+
+def code_from_raw(graph: Graph, scores: str) -> str:
+    """The first maximum of each row, int64 [N]."""
+    return graph.node("ArgMax", scores, axis=1, keepdims=0)
+
+
+def code_from_sign(graph: Graph, raw: str, *, tie_is_positive: bool = False) -> str:
+    """1 where raw [N, 1] is positive, int64 [N]."""
+    op = "GreaterOrEqual" if tie_is_positive else "Greater"
+    positive = graph.node(op, raw, graph.constant(0.0))
+    return graph.node("Squeeze", graph.cast(positive, TensorProto.INT64), graph.integers([1]))
+
+
+def pair(graph: Graph, positive: str) -> str:
+    """[1 - p, p] from p [N, 1]."""
+    negative = graph.node("Sub", graph.constant(1.0), positive)
+    return graph.node("Concat", negative, positive, axis=1)
+
+
+def binary_from_raw(
+    graph: Graph, raw: str, *, factor: float = 1.0, tie_is_positive: bool = False
+) -> Classified:
+    """p = expit(factor · raw); the label from the sign of raw [N, 1]."""
+    scaled = raw if factor == 1.0 else graph.node("Mul", raw, graph.constant(factor))
+    proba = pair(graph, expit(graph, scaled))
+    return Classified(code_from_sign(graph, raw, tie_is_positive=tie_is_positive), proba, raw)
+
+
+def multiclass_from_raw(graph: Graph, raw: str) -> Classified:
+    """p = softmax(raw); the label from raw itself, where probabilities would saturate."""
+    return Classified(code_from_raw(graph, raw), graph.node("Softmax", raw, axis=1), raw)
+
+
+def expit(graph: Graph, x: str) -> str:
+    """The logistic function, precise in both tails: ONNX Runtime's Sigmoid is 1 - (1 - ε) far on
+    the left.
+    """
+    one = graph.constant(1.0)
+    small = graph.node("Exp", graph.node("Neg", graph.node("Abs", x)))
+    positive = graph.node("GreaterOrEqual", x, graph.constant(0.0))
+    return graph.node(
+        "Div", graph.node("Where", positive, one, small), graph.node("Add", one, small)
+    )
+
+
+def normalized(graph: Graph, proba: str) -> str:
+    """Each row divided by its sum; a row of zeros becomes uniform."""
+    axes = graph.integers([1])
+    empty = graph.node(
+        "Equal", graph.node("ReduceSum", proba, axes, keepdims=1), graph.constant(0.0)
+    )
+    filled = graph.node("Where", empty, graph.constant(1.0), proba)
+    return graph.node("Div", filled, graph.node("ReduceSum", filled, axes, keepdims=1))
+
+
+def as_column(graph: Graph, tensor: str) -> str:
+    """[N] or [N, 1] as [N, 1]."""
+    return graph.node("Reshape", tensor, graph.integers([-1, 1]))

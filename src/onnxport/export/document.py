@@ -1,0 +1,234 @@
+"""The manifest and everything else that is written into the file beside the graph."""
+
+from __future__ import annotations
+
+import hashlib
+import platform
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from importlib.metadata import version as version_of
+from typing import Any
+
+import numpy as np
+import onnx
+import sklearn
+
+from onnxport.errors import ExportError
+from onnxport.export.baseline import column_statistics, number_statistics
+from onnxport.export.graph import IR_VERSION, OPSET, RUNTIMES
+from onnxport.export.parity import Parity
+from onnxport.export.probes import Oracle
+from onnxport.export.sample import Sample
+from onnxport.export.subject import Subject
+from onnxport.manifest import (
+    BASELINE_KEY,
+    CAPS,
+    DIGEST_KEY,
+    FORMAT,
+    FORMAT_KEY,
+    MANIFEST_KEY,
+    MAX_CATEGORIES,
+    SELFTEST_KEY,
+    SelfTest,
+    canonical,
+    write_signature,
+)
+from onnxport.modelfile import BLANK_DIGEST, MAX_BYTES, seal
+from onnxport.signature import Signature
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """What the caller says about the model."""
+
+    name: str
+    version: str | None
+    description: str | None
+    author: str | None
+    license: str | None
+    metadata: Mapping[str, Any]
+
+
+def describe_model(
+    subject: Subject,
+    sample: Sample,
+    signature: Signature,
+    parity: Parity,
+    *,
+    facts: Facts,
+    target: Any,
+) -> dict[str, Any]:
+    """The manifest as a JSON object."""
+    now = datetime.now(UTC)
+    model = {
+        "name": facts.name,
+        "version": facts.version or now.strftime("%Y.%m.%d-%H%M%S"),
+        "task": subject.task,
+        "created": now.strftime("%Y-%m-%dT%H:%M:%SZ"),
+        "description": facts.description,
+        "owner": facts.author,
+        "license": facts.license,
+    }
+    document = {
+        "format": FORMAT,
+        "model": {key: value for key, value in model.items() if value is not None},
+        **write_signature(signature),
+        "runtime": {
+            "ir": IR_VERSION,
+            "opset": dict(OPSET),
+            "onnxruntime": RUNTIMES,
+            "min_onnxruntime": RUNTIMES.partition(",")[0].removeprefix(">="),
+            "deny_onnxruntime": ["1.26.*", "1.27.*"],
+            "locale": "C.UTF-8",
+            "custom_ops": [],
+            "external_data": False,
+        },
+        "source": _source(subject),
+        "training": _training(subject, sample, target),
+        "parity": asdict(parity),
+    }
+    if facts.metadata:
+        document["metadata"] = dict(facts.metadata)
+    return _under_cap(document, signature)
+
+
+def _under_cap(document: dict[str, Any], signature: Signature) -> dict[str, Any]:
+    """The manifest, with fewer categories told where it would be too large."""
+    try:
+        size = len(canonical(document).encode())
+    except (TypeError, ValueError) as err:
+        raise ExportError(f"metadata= must be JSON: {err}") from err
+    if size <= CAPS[MANIFEST_KEY]:
+        return document
+    if any(
+        f.refuses_unknown and len(f.categories or ()) > MAX_CATEGORIES for f in signature.features
+    ):
+        raise ExportError(
+            f"an encoder refuses unknown values and knows over {MAX_CATEGORIES} categories, too many for the manifest; "
+            "set handle_unknown='ignore'"
+        )
+    shorter = document | write_signature(signature, max_categories=MAX_CATEGORIES)
+    if len(canonical(shorter).encode()) > CAPS[MANIFEST_KEY]:
+        raise ExportError(
+            f"the manifest would be larger than {CAPS[MANIFEST_KEY]} bytes; use fewer features, redact= some, "
+            "or shorten metadata="
+        )
+    return shorter
+
+
+def _source(subject: Subject) -> dict[str, Any]:
+    estimator = subject.estimator
+    last = estimator.steps[-1][1] if hasattr(estimator, "steps") else estimator
+    parameters = sorted((key, repr(value)) for key, value in estimator.get_params().items())
+    return {
+        "library": type(last).__module__.partition(".")[0],
+        "class": type(last).__name__,
+        "versions": {
+            "scikit-learn": sklearn.__version__,
+            "numpy": np.__version__,
+            "onnx": onnx.__version__,
+            "skl2onnx": version_of("skl2onnx"),
+            "python": platform.python_version(),
+        },
+        "exporter": f"onnxport {version_of('onnxport')}",
+        "params_sha256": hashlib.sha256(repr(parameters).encode()).hexdigest(),
+    }
+
+
+def _training(subject: Subject, sample: Sample, target: Any) -> dict[str, Any]:
+    if not sample.real:
+        return {}
+    digest = hashlib.sha256()
+    for column in sample.used:
+        digest.update(column.name.encode())
+        values = column.values
+        digest.update(repr(values.tolist()).encode() if column.is_string else values.tobytes())
+    training: dict[str, Any] = {"rows": sample.rows, "data_sha256": digest.hexdigest()}
+    if target is not None:
+        training |= _metrics(subject, sample, target)
+    return training
+
+
+def _metrics(subject: Subject, sample: Sample, target: Any) -> dict[str, Any]:
+    """The estimator's own score on X and y: accuracy, or R²."""
+    rows = len(target)
+    if rows != sample.rows:
+        raise ExportError(f"y has {rows} entries, and X has {sample.rows} rows")
+    X = sample.restore(sample.table())
+    try:
+        score = float(subject.estimator.score(X, target))
+    except (TypeError, ValueError) as err:
+        raise ExportError(f"y doesn't fit the estimator: {err}; pass the targets of X") from err
+    metrics = {"accuracy" if len(subject.classes) else "r2": score} if np.isfinite(score) else {}
+    name = getattr(target, "name", None)
+    return {"metrics": metrics} | ({"target": str(name)} if name is not None else {})
+
+
+def baseline(
+    sample: Sample, oracle: Oracle, signature: Signature, redact: Sequence[str]
+) -> dict[str, Any]:
+    """Training statistics of every column and of the answers; empty without X."""
+    if not sample.real:
+        return {"columns": {}, "output": {}}
+    answers = np.ravel(oracle.predict(sample.table()))
+    if signature.classes:
+        values, counts = np.unique(answers, return_counts=True)
+        output: dict[str, Any] = {
+            "labels": {str(v): int(c) for v, c in zip(values, counts, strict=True)}
+        }
+    else:
+        finite = answers[np.isfinite(answers)]
+        output = number_statistics(finite) if len(finite) else {}
+    columns = {
+        column.name: column_statistics(column, redacted=column.name in redact)
+        for column in sample.used
+    }
+    return {"columns": columns, "output": output}
+
+
+def write(
+    model: onnx.ModelProto,
+    manifest: Mapping[str, Any],
+    selftest: SelfTest,
+    statistics: Mapping[str, Any],
+) -> bytes:
+    """The model's bytes with the metadata inside and the digest over all of it."""
+    facts = manifest["model"]
+    model.producer_name, model.producer_version = "onnxport", version_of("onnxport")
+    model.doc_string = _summary(manifest)
+    statistics_text = canonical(statistics)
+    if len(statistics_text.encode()) > CAPS[BASELINE_KEY]:
+        statistics_text = canonical({"columns": {}, "output": statistics["output"]})
+    entries = {
+        FORMAT_KEY: FORMAT,
+        MANIFEST_KEY: canonical(manifest),
+        BASELINE_KEY: statistics_text,
+        SELFTEST_KEY: selftest.to_json(),
+        DIGEST_KEY: BLANK_DIGEST,
+        "model_author": facts.get("owner", ""),
+        "model_license": facts.get("license", ""),
+    }
+    for key, value in entries.items():
+        if value:
+            model.metadata_props.add(key=key, value=value)
+    if model.ByteSize() > MAX_BYTES:
+        raise ExportError("the model is larger than 2 GB, protobuf's limit; use a smaller one")
+    onnx.checker.check_model(model, full_check=True)
+    return seal(model.SerializeToString())
+
+
+def _summary(manifest: Mapping[str, Any]) -> str:
+    """One paragraph for people who open the file in a viewer."""
+    facts, source = manifest["model"], manifest["source"]
+    parity = manifest["parity"]
+    proven = (
+        "It answers DIFFERENTLY from its estimator (an accepted mismatch)."
+        if parity["accepted_mismatch"]
+        else f"It was proven to answer like its estimator on {parity['rows']} rows."
+    )
+    told = f" {facts['description']}" if "description" in facts else ""
+    return (
+        f"{facts['name']} {facts['version']}: {facts['task'].replace('_', ' ')} by a {source['class']} "
+        f"with {len(manifest['inputs'])} features.{told} {proven} Made by {source['exporter']}."
+    )

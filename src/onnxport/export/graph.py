@@ -1,0 +1,208 @@
+"""A small typed builder of ONNX graphs, and the columns that flow through one.
+
+Everything computes in double precision. `Columns` is what a scikit-learn step sees as X: an ordered
+list of number columns (each a column of some [N, width] double tensor) and string columns (each an
+[N, 1] string tensor).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Literal
+
+import numpy as np
+import onnx
+from onnx import TensorProto, helper, numpy_helper
+
+from onnxport.export.origin import Origin
+
+Array = np.ndarray[Any, Any]
+
+ML = "ai.onnx.ml"
+OPSET = {"": 21, ML: 5}
+IR_VERSION = 10
+# What these operator sets need: v5 TreeEnsemble runs from 1.21.1; 1.26 and 1.27 gave wrong labels
+# for correct files.
+RUNTIMES = ">=1.21.1,!=1.26.*,!=1.27.*"
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """One column of what a step sees: where it is, its dtype in scikit-learn's eyes, and where it
+    came from.
+
+    origin: the feature it derives from by a monotone map that can be inverted, or None.
+    """
+
+    tensor: str
+    index: int
+    width: int
+    kind: Literal["number", "string"]
+    dtype: str = "float64"
+    origin: Origin | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Columns:
+    """An ordered list of columns."""
+
+    items: tuple[Column, ...]
+
+    def __len__(self) -> int:
+        return len(self.items)
+
+    def pick(self, indices: Iterable[int]) -> Columns:
+        return Columns(tuple(self.items[i] for i in indices))
+
+    @property
+    def strings(self) -> tuple[int, ...]:
+        return tuple(i for i, column in enumerate(self.items) if column.kind == "string")
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """The dtype to which numpy would bring these columns together."""
+        if self.strings or not self.items:
+            return np.dtype(object if self.strings else np.float64)
+        return np.result_type(*(np.dtype(column.dtype) for column in self.items))
+
+    @property
+    def single(self) -> bool:
+        """scikit-learn computes on these in float32."""
+        return self.dtype == np.float32
+
+    @property
+    def raw(self) -> bool:
+        """Nothing was computed yet: these are features as they came in."""
+        return all(column.origin is not None and column.origin.raw for column in self.items)
+
+
+class Graph:
+    """Collects nodes and constants, and makes one model of what the outputs need."""
+
+    def __init__(self) -> None:
+        self._nodes: list[onnx.NodeProto] = []
+        self._constants: dict[tuple[str, tuple[int, ...], bytes], str] = {}
+        self._initializers: list[onnx.TensorProto] = []
+        self._count = 0
+
+    def name(self, hint: str) -> str:
+        """A tensor name that isn't taken."""
+        self._count += 1
+        return f"{hint.lower()}_{self._count}"
+
+    def constant(self, value: Any, dtype: type | str = np.float64) -> str:
+        """A constant tensor; equal ones are kept once."""
+        array = np.asarray(value, dtype=dtype)
+        key = (array.dtype.str, array.shape, array.tobytes())
+        if key not in self._constants:
+            self._constants[key] = self.name("c")
+            self._initializers.append(numpy_helper.from_array(array, self._constants[key]))
+        return self._constants[key]
+
+    def integers(self, values: Sequence[int] | Array) -> str:
+        """An int64 constant."""
+        return self.constant(values, np.int64)
+
+    def node(self, op: str, *inputs: str, domain: str = "", **attributes: Any) -> str:
+        """Adds a node with one output and returns the output's name."""
+        output = self.name(op)
+        node = helper.make_node(op, list(inputs), [output], domain=domain, **attributes)
+        self._nodes.append(node)
+        return output
+
+    def cast(self, tensor: str, to: int) -> str:
+        return self.node("Cast", tensor, to=to)
+
+    def to_double(self, tensor: str) -> str:
+        return self.cast(tensor, TensorProto.DOUBLE)
+
+    def rounded(self, tensor: str) -> str:
+        """A double tensor with every value rounded to float32."""
+        return self.to_double(self.cast(tensor, TensorProto.FLOAT))
+
+    def matrix(self, columns: Columns) -> str:
+        """The number columns as one [N, width] double tensor."""
+        runs: list[list[Column]] = []
+        for column in columns.items:
+            if runs and runs[-1][0].tensor == column.tensor:
+                runs[-1].append(column)
+            else:
+                runs.append([column])
+        parts = [self._part(run) for run in runs]
+        return parts[0] if len(parts) == 1 else self.node("Concat", *parts, axis=1)
+
+    def _part(self, run: list[Column]) -> str:
+        indices = [column.index for column in run]
+        if indices == list(range(run[0].width)):
+            return run[0].tensor
+        return self.node("Gather", run[0].tensor, self.integers(indices), axis=1)
+
+    def embed(self, model: onnx.ModelProto, feeds: Mapping[str, str]) -> Callable[[str], str]:
+        """Takes over another model's nodes; `feeds` maps its inputs to tensors here. Returns the
+        map of its names to ours.
+        """
+        prefix = self.name("public")
+        names = dict(feeds)
+
+        def rename(name: str) -> str:
+            return names.setdefault(name, f"{prefix}_{name}") if name else ""
+
+        for initializer in model.graph.initializer:
+            copy = onnx.TensorProto()
+            copy.CopyFrom(initializer)
+            copy.name = rename(initializer.name)
+            self._initializers.append(copy)
+        for node in model.graph.node:
+            copied = onnx.NodeProto()
+            copied.CopyFrom(node)
+            copied.name = ""
+            copied.input[:] = [rename(name) for name in node.input]
+            copied.output[:] = [rename(name) for name in node.output]
+            self._nodes.append(copied)
+        return rename
+
+    def build(
+        self,
+        name: str,
+        inputs: Sequence[onnx.ValueInfoProto],
+        outputs: Sequence[onnx.ValueInfoProto],
+    ) -> onnx.ModelProto:
+        """The model, without the nodes and constants that no output needs."""
+        needed = {output.name for output in outputs}
+        kept = []
+        for node in reversed(self._nodes):
+            if needed.intersection(node.output):
+                kept.append(node)
+                needed.update(node.input)
+        initializers = [i for i in self._initializers if i.name in needed]
+        graph = helper.make_graph(list(reversed(kept)), name, inputs, outputs, initializers)
+        opsets = [helper.make_opsetid(domain, version) for domain, version in OPSET.items()]
+        return helper.make_model(graph, opset_imports=opsets, ir_version=IR_VERSION)
+
+    def rename(self, tensor: str, name: str) -> str:
+        """The same tensor under a name of choice."""
+        node = helper.make_node("Identity", [tensor], [name])
+        self._nodes.append(node)
+        return name
+
+
+def number_columns(
+    tensor: str,
+    width: int,
+    *,
+    dtype: str = "float64",
+    origins: Sequence[Origin | None] | None = None,
+) -> Columns:
+    """All columns of a [N, width] double tensor."""
+    known = origins or [None] * width
+    return Columns(tuple(Column(tensor, i, width, "number", dtype, known[i]) for i in range(width)))
+
+
+def joined(parts: Iterable[Columns]) -> Columns:
+    """Columns side by side."""
+    return Columns(tuple(column for part in parts for column in part.items))
+
+
+def with_dtype(columns: Columns, dtype: str) -> Columns:
+    return Columns(tuple(replace(column, dtype=dtype) for column in columns.items))

@@ -1,0 +1,58 @@
+"""A sample where none was given: columns from the estimator's own record, rows around its split
+points.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from onnxport.export.sample import Sample, SampleColumn
+from onnxport.export.subject import Subject, encoder_categories
+
+_ROWS = 512
+_SEED = 7
+
+
+def imagine_columns(subject: Subject, names: Sequence[str] | None) -> tuple[SampleColumn, ...]:
+    """Numbers, but for the columns that an encoder was fitted on with strings."""
+    chosen = names or [f"x{i}" for i in range(subject.width)]
+    categories = encoder_categories(subject.estimator, list(range(subject.width)))
+    return tuple(
+        _imagine_column(name, categories.get(i, set()), used=bool(subject.used[i]))
+        for i, name in enumerate(chosen)
+    )
+
+
+def _imagine_column(name: str, categories: set[Any], *, used: bool) -> SampleColumn:
+    if any(isinstance(value, str) for value in categories):
+        values = np.array(sorted(str(v) for v in categories), dtype=object)
+        return SampleColumn(name, "categorical", "string", np.dtype(object), values, used)
+    values = np.array(sorted(float(value) for value in categories))
+    return SampleColumn(name, "numeric", "float64", np.dtype(np.float64), values, used)
+
+
+def imagine_sample(
+    subject: Subject, columns: Sequence[SampleColumn], splits: Mapping[str, set[float]]
+) -> Sample:
+    """Categories where there are any, else numbers around the split points, else standard normal
+    ones.
+    """
+    rng = np.random.default_rng(_SEED)
+    filled = tuple(
+        replace(column, values=_values(column, sorted(splits.get(column.name, ())), rng))
+        for column in columns
+    )
+    return Sample(filled, as_frame=subject.names is not None, real=False)
+
+
+def _values(column: SampleColumn, splits: Sequence[float], rng: np.random.Generator) -> Any:
+    if len(column.values):
+        return column.values[rng.integers(len(column.values), size=_ROWS)]
+    if not splits:
+        return rng.normal(size=_ROWS)
+    margin = (splits[-1] - splits[0]) * 0.1 or 1.0
+    return rng.uniform(splits[0] - margin, splits[-1] + margin, _ROWS)

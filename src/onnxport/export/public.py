@@ -1,0 +1,129 @@
+"""Families that skl2onnx converts rightly in double precision, taken over node by node.
+
+Codes instead of labels, no ZipMap, one leaf at a time: the structure around it is always ours.
+"""
+
+from __future__ import annotations
+
+import copy
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from onnx import TensorProto
+from skl2onnx import convert_sklearn
+from skl2onnx.common.data_types import DoubleTensorType, FloatTensorType
+from sklearn import neural_network, svm
+from sklearn.discriminant_analysis import QuadraticDiscriminantAnalysis
+
+from onnxport.export.decisions import as_column
+from onnxport.export.graph import ML, OPSET, Columns
+from onnxport.export.registry import (
+    TOLERANT_BAR,
+    Classified,
+    Emission,
+    Refusal,
+    Valued,
+    emits,
+    numbers_only,
+)
+
+# skl2onnx writes no operator newer than these; none of the ones used here changed up to OPSET.
+_TARGET = {"": OPSET[""], ML: 3}
+
+
+def _dense_only(estimator: Any) -> Refusal | None:
+    if getattr(estimator, "_sparse", False):
+        return Refusal("X", "a model fitted on a sparse matrix doesn't convert", "Fit on an array.")
+    if estimator.kernel not in ("rbf", "poly", "sigmoid", "linear"):
+        return Refusal(
+            "kernel", "only the built-in kernels convert", "Use rbf, poly, sigmoid or linear."
+        )
+    return None
+
+
+@dataclass(frozen=True)
+class _Embedded:
+    """A converted estimator's nodes in our graph: its public outputs, and where it takes its
+    maximum.
+    """
+
+    outputs: list[str]
+    argmax: str | None
+
+
+def _embed(
+    emission: Emission, estimator: Any, columns: Columns, *, single: bool = False
+) -> _Embedded:
+    numbers_only(emission, estimator, columns)
+    if columns.single:
+        emission.relax(TOLERANT_BAR)
+    kind = FloatTensorType if single else DoubleTensorType
+    options = {id(estimator): {"zipmap": False}} if hasattr(estimator, "classes_") else None
+    model = convert_sklearn(
+        estimator,
+        initial_types=[("X", kind([None, len(columns)]))],
+        options=options,
+        target_opset=_TARGET,
+    )
+    graph = emission.graph
+    x = graph.matrix(columns)
+    ours = graph.embed(model, {"X": graph.cast(x, TensorProto.FLOAT) if single else x})
+    maxima = [node for node in model.graph.node if node.op_type == "ArgMax"]
+    return _Embedded(
+        outputs=[ours(output.name) for output in model.graph.output],
+        argmax=ours(maxima[0].output[0]) if len(maxima) == 1 else None,
+    )
+
+
+def _with_codes(estimator: Any) -> Any:
+    """A copy whose classes are their codes, so that its labels are ours."""
+    coded = copy.copy(estimator)
+    coded.classes_ = np.arange(len(estimator.classes_))
+    return coded
+
+
+def _classifier(emission: Emission, estimator: Any, columns: Columns) -> Classified:
+    graph = emission.graph
+    embedded = _embed(emission, _with_codes(estimator), columns)
+    label, proba = embedded.outputs[:2]
+    # The way from the maximum to the label goes through an operator that fails on no rows.
+    code = graph.cast(embedded.argmax or label, TensorProto.INT64)
+    code = graph.node("Reshape", code, graph.integers([-1]))
+    gives = hasattr(estimator, "predict_proba")
+    return Classified(code, graph.to_double(proba) if gives else None)
+
+
+@emits(QuadraticDiscriminantAnalysis)
+def emit_quadratic_discriminant(emission: Emission, estimator: Any, columns: Columns) -> Classified:
+    return _classifier(emission, estimator, columns)
+
+
+@emits(svm.SVC, svm.NuSVC, level="tolerant", check=_dense_only)
+def emit_svc(emission: Emission, estimator: Any, columns: Columns) -> Classified:
+    """ONNX Runtime's SVMClassifier computes kernels in float32."""
+    return _classifier(emission, estimator, columns)
+
+
+@emits(neural_network.MLPClassifier, level="tolerant")
+def emit_mlp_classifier(emission: Emission, estimator: Any, columns: Columns) -> Classified:
+    return _classifier(emission, estimator, columns)
+
+
+@emits(neural_network.MLPRegressor, level="tolerant")
+def emit_mlp_regressor(emission: Emission, estimator: Any, columns: Columns) -> Valued:
+    embedded = _embed(emission, estimator, columns)
+    return Valued(_values(emission, estimator, embedded.outputs[0]))
+
+
+@emits(svm.SVR, svm.NuSVR, level="tolerant", check=_dense_only)
+def emit_svr(emission: Emission, estimator: Any, columns: Columns) -> Valued:
+    """SVMRegressor takes float32 only."""
+    embedded = _embed(emission, estimator, columns, single=True)
+    return Valued(_values(emission, estimator, embedded.outputs[0]))
+
+
+def _values(emission: Emission, estimator: Any, tensor: str) -> str:
+    value = emission.graph.to_double(tensor)
+    several = getattr(estimator, "n_outputs_", 1) > 1
+    return value if several else as_column(emission.graph, value)

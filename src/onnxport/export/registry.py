@@ -1,0 +1,185 @@
+"""Which estimator, with which parameters, converts how well: the frame that every emitter hangs in.
+
+A rule belongs to one class exactly; a subclass may override anything, so it is unknown. Unknown is
+unsupported.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from onnxport.errors import UnsupportedModel
+from onnxport.export.graph import Columns, Graph
+from onnxport.export.origin import Origin
+
+Level = Literal["exact", "tolerant", "unsupported"]
+
+# The largest |difference| / max(1, |answer|) that each level allows.
+EXACT_BAR = 1e-9
+ROUGH_BAR = 1e-6  # doubles throughout, but sums so large that their rounding shows in a probability
+TOLERANT_BAR = 1e-5
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """A parameter that doesn't convert exactly, why, and the nearest choice that does."""
+
+    parameter: str
+    reason: str
+    nearest: str
+
+
+@dataclass(frozen=True, slots=True)
+class Classified:
+    """A classifier's outputs in the graph, the latter two where the estimator gives them.
+
+    code: int64 [N]. proba: double [N, classes]. decision: decision_function, double [N, 1] or [N,
+    classes].
+    """
+
+    code: str
+    proba: str | None
+    decision: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Valued:
+    """A regressor's output in the graph: double [N, targets]."""
+
+    value: str
+
+
+@dataclass
+class Emission:
+    """One conversion under way: the graph so far, and what the parity gate must know of it.
+
+    bar: the largest difference allowed, of the least exact part. splits: split points by feature,
+    for the threshold rows.
+    refused: bool [N, 1] tensors that mark rows which the estimator refuses. has_trees: rows near
+    splits are owed.
+    """
+
+    graph: Graph
+    step: str = ""
+    bar: float = EXACT_BAR
+    splits: dict[str, set[float]] = field(default_factory=dict)
+    refused: list[str] = field(default_factory=list)
+    has_trees: bool = False
+
+    def relax(self, bar: float) -> None:
+        self.bar = max(self.bar, bar)
+
+    def split_at(self, origin: Origin | None, value: float) -> None:
+        if origin is not None:
+            self.splits.setdefault(origin.feature, set()).add(origin.invert(value))
+
+    def inside(self, name: str) -> _Step:
+        """A `with` block inside a named step, for the path in messages."""
+        return _Step(self, name)
+
+
+@dataclass
+class _Step:
+    emission: Emission
+    name: str
+
+    def __enter__(self) -> None:
+        self.before = self.emission.step
+        self.emission.step = f"{self.before}.{self.name}" if self.before else self.name
+
+    def __exit__(self, *_: object) -> None:
+        self.emission.step = self.before
+
+
+Emitted = Columns | Classified | Valued
+Emit = Callable[[Emission, Any, Columns], Any]
+Check = Callable[[Any], Refusal | None]
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """How one class converts. `check` finds the parameter that is refused, or None."""
+
+    estimator: type
+    level: Level
+    emit: Emit
+    check: Check
+    since: str = "0.1.0"
+
+
+RULES: dict[type, Rule] = {}
+
+
+def emits(
+    *estimators: type, level: Level = "exact", check: Check = lambda _: None
+) -> Callable[[Emit], Emit]:
+    """Registers an emitter for these classes."""
+
+    def register(emit: Emit) -> Emit:
+        for estimator in estimators:
+            RULES[estimator] = Rule(estimator, level, emit, check)
+        return emit
+
+    return register
+
+
+def emit(emission: Emission, estimator: Any, columns: Columns) -> Emitted:
+    """Emits an estimator by its rule. Raises UnsupportedModel for what isn't known to be right."""
+    rule = RULES.get(type(estimator))
+    if rule is None:
+        raise _unknown(emission, estimator)
+    refusal = rule.check(estimator)
+    if refusal:
+        raise refuse(emission, estimator, refusal)
+    if rule.level == "tolerant":
+        emission.relax(TOLERANT_BAR)
+    result: Emitted = rule.emit(emission, estimator, columns)
+    return result
+
+
+def emit_transformer(emission: Emission, estimator: Any, columns: Columns) -> Columns:
+    """Emits a step that must give columns."""
+    result = emit(emission, estimator, columns)
+    if not isinstance(result, Columns):
+        reason = "a predictor stands where a transformer is expected"
+        raise refuse(
+            emission, estimator, Refusal("", reason, "Move it to the end of the pipeline.")
+        )
+    return result
+
+
+def refuse(emission: Emission, estimator: Any, refusal: Refusal) -> UnsupportedModel:
+    """The error for a refusal at the current step."""
+    return UnsupportedModel(
+        step=emission.step,
+        estimator=type(estimator).__name__,
+        parameter=refusal.parameter or None,
+        reason=refusal.reason,
+        nearest=refusal.nearest,
+    )
+
+
+def numbers_only(emission: Emission, estimator: Any, columns: Columns) -> None:
+    """Refuses string columns where a step computes with numbers."""
+    if columns.strings:
+        reason = "it gets string columns, and converts only with numbers"
+        nearest = "Put a OneHotEncoder or OrdinalEncoder for these columns in front."
+        raise refuse(emission, estimator, Refusal("", reason, nearest))
+
+
+def _unknown(emission: Emission, estimator: Any) -> UnsupportedModel:
+    known = sorted(cls.__name__ for cls in RULES)
+    kind = type(estimator)
+    base = next((cls for cls in kind.__mro__[1:] if cls in RULES), None)
+    if base is not None:
+        nearest = f"Use {base.__name__} itself: a subclass may compute something else."
+    else:
+        nearest = f"Classes that convert: {', '.join(known)}."
+    return UnsupportedModel(
+        step=emission.step,
+        estimator=f"{kind.__module__.partition('.')[0]}'s {kind.__name__}",
+        reason="this class isn't known to convert exactly",
+        nearest=nearest,
+    )

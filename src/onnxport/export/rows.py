@@ -1,0 +1,224 @@
+"""The rows that a conversion is tried on: drawn from the sample, and placed where conversions go
+wrong.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from onnxport.export.graph import Array
+from onnxport.export.sample import Sample, Table, rows_of, stack, take
+from onnxport.signature import Feature, Signature
+
+HELD_OUT = 1024
+MAX_THRESHOLD_ROWS = 2048
+BATCHES = (0, 1, 2, 257)
+UNSEEN = "onnxport: unseen ünknown"
+_PAIRS = 64
+_BISECTIONS = 48
+_SEED = 20261122
+
+
+@dataclass(frozen=True)
+class RowSet:
+    """Rows with a common purpose. shuffled: they are fed with their columns in another order."""
+
+    name: str
+    table: Table
+    shuffled: bool = False
+
+    @property
+    def rows(self) -> int:
+        return rows_of(self.table)
+
+
+def row_sets(
+    sample: Sample,
+    signature: Signature,
+    splits: Mapping[str, set[float]],
+    predict: Callable[[Table], Array],
+) -> Iterator[RowSet]:
+    """All sets that apply. `predict` gives the estimator's labels or values, for the rows beside
+    its decision boundary.
+    """
+    rng = np.random.default_rng(_SEED)
+    held_out = draw_held_out(sample, rng)
+    yield RowSet("heldout", held_out)
+    makers: tuple[tuple[str, Callable[[], Iterator[Table]]], ...] = (
+        ("nulls", lambda: _nulls(signature, held_out, rng)),
+        ("unknown", lambda: _unknown(signature, held_out, rng)),
+        ("thresholds", lambda: _thresholds(signature, splits, held_out, rng)),
+        ("extremes", lambda: _extremes(signature, held_out, rng)),
+    )
+    for name, make in makers:
+        tables = list(make())
+        if tables:
+            yield RowSet(name, stack(tables))
+    yield from _ties(signature, held_out, predict, rng)
+    for size in BATCHES:
+        yield RowSet(f"batch {size}", take(held_out, np.arange(size)))
+    yield RowSet("shuffled columns", take(held_out, np.arange(64)), shuffled=True)
+
+
+def draw_held_out(sample: Sample, rng: np.random.Generator) -> Table:
+    """Rows of X, and perturbed ones until there are enough: neighbours of real rows, with columns
+    swapped in between.
+    """
+    table = sample.table()
+    real = take(table, rng.permutation(sample.rows)[:HELD_OUT])
+    wanted = max(HELD_OUT - rows_of(real), HELD_OUT // 2)
+    drawn = take(table, rng.integers(sample.rows, size=wanted))
+    other = take(table, rng.integers(sample.rows, size=wanted))
+    for column in sample.used:
+        swap = rng.random(wanted) < 0.2
+        values = np.where(swap, other[column.name], drawn[column.name])
+        if column.kind == "numeric":
+            spread = float(np.nanstd(column.values)) if np.isfinite(column.values).any() else 0.0
+            values = values.astype(np.float64) + rng.normal(0, 0.1 * spread, wanted)
+        drawn[column.name] = values
+    return stack([real, drawn])
+
+
+def _some(table: Table, count: int, rng: np.random.Generator) -> Table:
+    return take(table, rng.integers(rows_of(table), size=count))
+
+
+def _with(table: Table, feature: Feature, values: Array | float | str | None) -> Table:
+    changed = dict(table)
+    column = np.empty(rows_of(table), dtype=object if feature.is_string else np.float64)
+    column[:] = values
+    changed[feature.name] = column
+    return changed
+
+
+def _nulls(signature: Signature, base: Table, rng: np.random.Generator) -> Iterator[Table]:
+    nullable = [feature for feature in signature.features if feature.nullable]
+    for feature in nullable:
+        yield _with(_some(base, 24, rng), feature, None if feature.is_string else np.nan)
+    if len(nullable) > 1:
+        everything = _some(base, 8, rng)
+        for feature in nullable:
+            everything = _with(everything, feature, None if feature.is_string else np.nan)
+        yield everything
+
+
+def _unknown(signature: Signature, base: Table, rng: np.random.Generator) -> Iterator[Table]:
+    for feature in signature.features:
+        if feature.is_string and not feature.refuses_unknown:
+            for text in (UNSEEN, "", " ", "東京\N{PARTY POPPER}"):
+                yield _with(_some(base, 4, rng), feature, text)
+
+
+def _thresholds(
+    signature: Signature,
+    splits: Mapping[str, set[float]],
+    base: Table,
+    rng: np.random.Generator,
+) -> Iterator[Table]:
+    """On every split point, one double beside it, and on and beside the nearest float32."""
+    by_name = signature.by_name
+    points = [
+        (by_name[name], value)
+        for name, values in sorted(splits.items())
+        if name in by_name and by_name[name].kind != "boolean"
+        for value in sorted(values)
+        if np.isfinite(value)
+    ]
+    fair = [point for point in points if not _refuses(*point)]
+    limit = MAX_THRESHOLD_ROWS // 7
+    chosen = (
+        fair
+        if len(fair) <= limit
+        else [fair[i] for i in sorted(rng.choice(len(fair), limit, replace=False))]
+    )
+    for feature, value in chosen:
+        around = _around(value)
+        if feature.kind == "integer":
+            around = np.concatenate([around, [np.floor(value), np.ceil(value)]])
+        yield _with(_some(base, len(around), rng), feature, around)
+
+
+def _refuses(feature: Feature, _: float) -> bool:
+    return feature.refuses_unknown
+
+
+def _around(value: float) -> Array:
+    with np.errstate(over="ignore"):
+        single = np.float32(value)
+        singles = [
+            float(x)
+            for x in (
+                np.nextafter(single, np.float32(-np.inf)),
+                single,
+                np.nextafter(single, np.float32(np.inf)),
+            )
+            if np.isfinite(x)
+        ]
+    return np.array([value, np.nextafter(value, -np.inf), np.nextafter(value, np.inf), *singles])
+
+
+def _extremes(signature: Signature, base: Table, rng: np.random.Generator) -> Iterator[Table]:
+    """A thousand times beyond the training range, both signs, zero, and ids beyond 2^24."""
+    for feature in signature.features:
+        if feature.is_string or feature.kind == "boolean" or feature.refuses_unknown:
+            continue
+        size = max(abs(feature.minimum or 0.0), abs(feature.maximum or 0.0), 1.0)
+        ids = 2.0**24 + np.arange(1, 6, 2)
+        values = np.array([size * 1e3, -size * 1e3, 0.0, size, -size, *ids])
+        values = np.round(values) if feature.kind == "integer" else values
+        yield _with(_some(base, len(values), rng), feature, values)
+
+
+def _ties(
+    signature: Signature,
+    base: Table,
+    predict: Callable[[Table], Array],
+    rng: np.random.Generator,
+) -> Iterator[RowSet]:
+    """Both sides of the decision boundary, found by halving the way between rows with different
+    labels.
+    """
+    if not signature.classes:
+        return
+    labels = predict(base)
+    left = rng.integers(len(labels), size=_PAIRS * 8)
+    right = rng.integers(len(labels), size=_PAIRS * 8)
+    differ = np.flatnonzero(labels[left] != labels[right])[:_PAIRS]
+    if not len(differ):
+        return
+    here, there = take(base, left[differ]), take(base, right[differ])
+    wanted = labels[left[differ]]
+    for feature in signature.features:  # only numbers have a way between them
+        if feature.is_string or feature.kind == "boolean" or feature.refuses_unknown:
+            here = {**here, feature.name: there[feature.name]}
+    same = predict(here) == wanted
+    here, there, wanted = take(here, same), take(there, same), wanted[same]
+    if not len(wanted):
+        return
+    for _ in range(_BISECTIONS):
+        middle = {
+            name: here[name] if here[name].dtype == object else (here[name] + there[name]) / 2
+            for name in here
+        }
+        stays = predict(middle) == wanted
+        here = {n: np.where(stays, middle[n], here[n]) for n in here}
+        there = {n: np.where(stays, there[n], middle[n]) for n in there}
+    yield RowSet("ties", stack([here, there]))
+
+
+def redrawn(column_values: Array, count: int, rng: np.random.Generator, digits: int) -> Array:
+    """Values drawn from between a column's own, rounded to so many decimals: plausible, and
+    nobody's.
+    """
+    known = column_values[np.isfinite(column_values)]
+    if not len(known):
+        return np.zeros(count)
+    return np.round(np.quantile(known, rng.uniform(0.02, 0.98, count)), digits)
+
+
+def without_overflow(row_set: RowSet, answered: Array) -> RowSet:
+    """The rows that the estimator answers."""
+    return replace(row_set, table=take(row_set.table, answered))

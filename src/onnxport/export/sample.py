@@ -1,0 +1,263 @@
+"""The sample X: its columns with their kinds, and the way back from plain columns to what the
+estimator takes.
+
+A `Table` holds plain columns by feature name: float64 with NaN for null, or object with None for
+null.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from onnxport.errors import ExportError, shorten
+from onnxport.export.graph import Array
+from onnxport.signature import Kind
+
+Table = dict[str, Array]
+
+
+@dataclass(frozen=True, slots=True)
+class SampleColumn:
+    """One column of X. native: the pandas or numpy dtype it had. used: some step reads it. values:
+    [rows].
+    """
+
+    name: str
+    kind: Kind
+    dtype: str
+    native: Any
+    values: Array
+    used: bool = True
+
+    @property
+    def is_string(self) -> bool:
+        return self.kind == "categorical"
+
+
+@dataclass(frozen=True)
+class Sample:
+    """X by columns in the order of training. as_frame: the estimator was fitted on a DataFrame.
+    real: X was given.
+    """
+
+    columns: tuple[SampleColumn, ...]
+    as_frame: bool
+    real: bool = True
+
+    @property
+    def used(self) -> tuple[SampleColumn, ...]:
+        return tuple(column for column in self.columns if column.used)
+
+    @property
+    def rows(self) -> int:
+        return len(self.columns[0].values)
+
+    def table(self) -> Table:
+        """The used columns, plain."""
+        return {column.name: column.values for column in self.used}
+
+    def restore(self, table: Mapping[str, Array]) -> Any:
+        """What the estimator takes for these rows: a DataFrame with the training's dtypes, or an
+        array.
+        """
+        rows = len(next(iter(table.values())))
+        plain = [table[c.name] if c.used else np.repeat(c.values[:1], rows) for c in self.columns]
+        if self.as_frame:
+            series = {
+                column.name: _restore_series(column, values)
+                for column, values in zip(self.columns, plain, strict=True)
+            }
+            return pd.DataFrame(series)
+        if any(column.is_string for column in self.columns):
+            return np.array([list(row) for row in zip(*plain, strict=True)], dtype=object).reshape(
+                rows, len(plain)
+            )
+        return _restore_matrix(np.column_stack(plain), self.columns[0].native)
+
+
+def rows_of(table: Table) -> int:
+    return len(next(iter(table.values())))
+
+
+def take(table: Table, indices: Any) -> Table:
+    """Some rows of a table."""
+    return {name: values[indices] for name, values in table.items()}
+
+
+def stack(tables: Sequence[Table]) -> Table:
+    """Tables one below the other."""
+    return {name: np.concatenate([table[name] for table in tables]) for name in tables[0]}
+
+
+def read_sample(X: Any, names: Sequence[str] | None, *, as_frame: bool, used: Array) -> Sample:
+    """X as a sample. `names`: the estimator's own, or the caller's, or None to take X's.
+
+    X: DataFrame (pandas, or anything with `to_pandas`) or 2-D array [rows, features].
+    Raises ExportError for what isn't a table of numbers, booleans and strings.
+    """
+    if hasattr(X, "to_pandas") and not isinstance(X, pd.DataFrame):
+        X = X.to_pandas()
+    if isinstance(X, pd.DataFrame):
+        return _from_frame(X, names, as_frame=as_frame, used=used)
+    if hasattr(X, "toarray"):
+        raise ExportError("X is a sparse matrix; pass X.toarray(), or a DataFrame")
+    array = np.asarray(X)
+    if array.ndim != 2:
+        raise ExportError(
+            f"X has shape {array.shape}; pass a DataFrame or an array [rows, features]"
+        )
+    if array.dtype.kind in "US":
+        array = array.astype(object)
+    if array.dtype.kind not in "fiubO":
+        raise ExportError(f"X has the datatype {array.dtype}; pass numbers, booleans or strings")
+    _check_size(array.shape[0], array.shape[1], len(used))
+    names = names or [f"x{i}" for i in range(array.shape[1])]
+    columns = tuple(
+        _column(str(name), array[:, i], array.dtype, used=bool(used[i]))
+        for i, name in enumerate(names)
+    )
+    return Sample(columns, as_frame)
+
+
+def _from_frame(
+    frame: pd.DataFrame, names: Sequence[str] | None, *, as_frame: bool, used: Array
+) -> Sample:
+    if not frame.columns.is_unique:
+        raise ExportError("two columns of X share a name; rename one")
+    if names is not None and as_frame:
+        missing = [name for name in names if name not in frame.columns]
+        if missing:
+            raise ExportError(
+                f"X lacks the column {missing[0]!r} that the estimator was fitted on; pass the X of training"
+            )
+        unseen = [name for name in frame.columns if name not in set(names)]
+        if unseen:
+            raise ExportError(
+                f"X has the column {shorten(str(unseen[0]))!r} that the estimator was not fitted on; leave it out"
+            )
+        frame = frame[list(names)]
+    _check_size(len(frame), frame.shape[1], len(used))
+    labels = list(names) if names is not None else [str(name) for name in frame.columns]
+    columns = tuple(
+        _column(label, frame.iloc[:, i], frame.dtypes.iloc[i], used=bool(used[i]))
+        for i, label in enumerate(labels)
+    )
+    return Sample(columns, as_frame)
+
+
+def _check_size(rows: int, width: int, expected: int) -> None:
+    if rows == 0:
+        raise ExportError("X has no rows; pass a representative sample")
+    if width != expected:
+        raise ExportError(f"X has {width} columns, and the estimator was fitted on {expected}")
+
+
+def _column(name: str, values: Any, native: Any, *, used: bool) -> SampleColumn:
+    """Reads one column: what it holds decides its kind, not what pandas calls it."""
+    if not used:
+        return SampleColumn(name, "numeric", "float64", native, np.asarray(values), used=False)
+    if isinstance(native, pd.CategoricalDtype):
+        inner = native.categories.dtype
+        kind, dtype = _kind(name, values, inner)
+    else:
+        kind, dtype = _kind(name, values, native)
+    if kind == "categorical":
+        plain = np.array([None if _missing(v) else v for v in values], dtype=object)
+        return SampleColumn(name, kind, dtype, native, plain)
+    numbers = np.array([np.nan if _missing(v) else float(v) for v in values], dtype=np.float64)
+    return SampleColumn(name, kind, dtype, native, numbers)
+
+
+def _kind(name: str, values: Any, dtype: Any) -> tuple[Kind, str]:
+    code = getattr(dtype, "kind", "O")
+    if isinstance(dtype, pd.StringDtype) or code == "O":
+        return _object_kind(name, values)
+    if code == "b":
+        return "boolean", "bool"
+    if code in "iu":
+        return "integer", "int64"
+    if code == "f" and dtype.itemsize in (4, 8):
+        return "numeric", "float32" if dtype.itemsize == 4 else "float64"
+    raise ExportError(
+        f"the column {name!r} has the datatype {dtype}; pass numbers (float32, float64, integers), booleans or strings"
+    )
+
+
+def _object_kind(name: str, values: Any) -> tuple[Kind, str]:
+    kinds = {type(v) for v in values if not _missing(v)}
+    if kinds <= {str, np.str_} and kinds:
+        return "categorical", "string"
+    if kinds <= {bool, np.bool_} and kinds:
+        return "boolean", "bool"
+    if kinds and all(issubclass(k, (int, np.integer)) and k is not bool for k in kinds):
+        return "integer", "int64"
+    if all(issubclass(k, (int, float, np.number)) and k is not bool for k in kinds):
+        return "numeric", "float64"
+    found = ", ".join(sorted(k.__name__ for k in kinds))
+    raise ExportError(f"the column {name!r} holds {found}; keep one type in each column")
+
+
+def _missing(value: Any) -> bool:
+    return value is None or value is pd.NA or value is pd.NaT or value != value
+
+
+def _restore_series(column: SampleColumn, values: Array) -> Any:
+    native = column.native
+    if not column.used:
+        return values
+    if isinstance(native, pd.CategoricalDtype):
+        return _restore_categorical(native, values)
+    if column.is_string:
+        return pd.Series(values, dtype=native if isinstance(native, pd.StringDtype) else object)
+    nulls = np.isnan(values)
+    if pd.api.types.is_extension_array_dtype(native):
+        fits = column.kind == "numeric" or not bool((values[~nulls] % 1 != 0).any())
+        items = [None if null else v for v, null in zip(values.tolist(), nulls, strict=True)]
+        return pd.array(items, dtype=native if fits else "Float64")
+    return _restore_numbers(column, native, values, nulls)
+
+
+def _restore_numbers(column: SampleColumn, native: Any, values: Array, nulls: Array) -> Array:
+    """Integers and booleans where all values fit, else what pandas would hold: floats, or objects
+    with None.
+    """
+    if native == np.dtype(object):
+        plain = values.astype(object)
+        plain[nulls] = None
+        return plain
+    if column.kind == "boolean":
+        if not nulls.any() and bool(np.isin(values, (0, 1)).all()):
+            return values.astype(bool)
+        return values
+    if column.kind == "integer":
+        limits = np.iinfo(native)
+        fits = not nulls.any() and bool(
+            ((values % 1 == 0) & (values >= limits.min) & (values < float(limits.max))).all()
+        )
+        return values.astype(native) if fits else values
+    with np.errstate(over="ignore"):
+        return values.astype(native)
+
+
+def _restore_categorical(native: pd.CategoricalDtype, values: Array) -> Any:
+    """A Categorical with the training's categories first; values it doesn't know come behind."""
+    known = list(native.categories)
+    items = [None if _missing(v) else v for v in values.tolist()]
+    unknown = list(dict.fromkeys(v for v in items if v is not None and v not in known))
+    return pd.Categorical(items, categories=known + unknown, ordered=bool(native.ordered))
+
+
+def _restore_matrix(matrix: Array, native: Any) -> Array:
+    if native == np.float32:
+        with np.errstate(over="ignore"):
+            return matrix.astype(np.float32)
+    if native is not None and np.dtype(native).kind in "iub" and np.dtype(native).kind != "b":
+        limits = np.iinfo(native)
+        if bool(((matrix % 1 == 0) & (matrix >= limits.min) & (matrix < float(limits.max))).all()):
+            return matrix.astype(native)
+    return matrix

@@ -1,0 +1,241 @@
+"""`onnxport.save`: from a fitted estimator to a model file that is proven to answer like it, or to
+a refusal.
+"""
+
+from __future__ import annotations
+
+import os
+import tempfile
+import warnings
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from onnxport.errors import ExportError, ModelFileError, ParityError
+from onnxport.export import bayes, document, linear, meta, preprocessing, public, structure, trees
+from onnxport.export.convert import Conversion, convert
+from onnxport.export.describe import describe_features, read_feature_options
+from onnxport.export.imagine import imagine_columns, imagine_sample
+from onnxport.export.parity import Parity, prove
+from onnxport.export.probes import Oracle, probe
+from onnxport.export.report import Report
+from onnxport.export.rows import row_sets
+from onnxport.export.sample import Sample, read_sample
+from onnxport.export.selftest import make_selftest
+from onnxport.export.subject import Subject, encoder_categories, read_subject
+from onnxport.predictor import load
+from onnxport.signature import Feature, Label, Signature
+
+Progress = Callable[[str], None]
+
+# Importing these fills the registry.
+EMITTERS = (bayes, linear, meta, preprocessing, public, structure, trees)
+
+
+def save(
+    model: Any,
+    path: str | os.PathLike[str],
+    X: Any = None,
+    y: Any = None,
+    *,
+    name: str | None = None,
+    version: str | None = None,
+    description: str | None = None,
+    author: str | None = None,
+    license: str | None = None,
+    labels: Sequence[Label] | Mapping[Any, Label] | None = None,
+    features: Sequence[str] | Mapping[str, Mapping[str, str]] | None = None,
+    metadata: Mapping[str, Any] | None = None,
+    sample_rows: Any = None,
+    redact: Sequence[str] = (),
+    allow_mismatch: bool = False,
+    progress: Progress | None = None,
+) -> Report:
+    """Saves a fitted estimator as one self-describing ONNX file, after proving that it answers the
+    same.
+
+    model: a fitted scikit-learn classifier or regressor, or a Pipeline that ends in one.
+    path: the file to write; written only when everything was proven, and then at once.
+    X: a representative sample, DataFrame or array [rows, features]: names, types, categories,
+    ranges and the rows of the parity gate come from it. Without it the estimator's own record is
+    used.
+    y: the targets of X, for metrics only.
+    name, version, description, author, license: for people; name is the file's stem by default.
+    labels: what the API calls the classes: a list in the order of `classes_`, or `{class: label}`.
+    features: names for an array's columns, or `{name: {"description": ..., "unit": ...}}`.
+    metadata: further JSON facts to keep in the manifest.
+    sample_rows: real rows to store for the self-test instead of synthetic ones. They travel with
+    the file.
+    redact: features whose categories and ranges stay out of the file.
+    allow_mismatch: write the file although it answers differently. It says so wherever it goes.
+    progress: called with a line before each step that may take a while.
+
+    Returns a Report. Raises UnsupportedModel for a part that isn't known to convert exactly,
+    ParityError (with the worst row) where the graph answers differently, and ExportError for
+    anything else that is wrong. Then nothing is written.
+    """
+    tell = progress or (lambda _: None)
+    target = _check_path(path)
+    subject = read_subject(model, labels)
+    options = read_feature_options(features)
+    tell(f"converting {type(model).__name__}")
+    sample, conversion = _convert(subject, X, options.names)
+    oracle = Oracle(model, sample)
+    _check_answers(oracle, sample)
+    signature = _signature(subject, sample, conversion, oracle, redact, options.notes)
+    content = conversion.model.SerializeToString()
+    tell("asking the estimator about the hardest rows")
+    sets = list(row_sets(sample, signature, conversion.emission.splits, oracle.predict))
+    tell(f"comparing {sum(s.rows for s in sets):,} rows in {len(sets)} sets with the graph")
+    parity, error = prove(
+        content, oracle, signature, subject.classes, sets, conversion.emission.bar
+    )
+    parity = _judge(parity, error, allow_mismatch=allow_mismatch)
+    selftest = make_selftest(
+        sample, signature, oracle, subject.classes, content, parity, sample_rows, redact
+    )
+    sealed = document.write(
+        conversion.model,
+        document.describe_model(
+            subject,
+            sample,
+            signature,
+            parity,
+            facts=document.Facts(
+                name=name or target.stem,
+                version=version,
+                description=description,
+                author=author,
+                license=license,
+                metadata=dict(metadata or {}),
+            ),
+            target=y,
+        ),
+        selftest,
+        document.baseline(sample, oracle, signature, redact),
+    )
+    manifest = _reopen(sealed).manifest
+    _write(target, sealed)
+    return Report(path=target, size=len(sealed), parity=parity, manifest=manifest)
+
+
+def _check_path(path: str | os.PathLike[str]) -> Path:
+    target = Path(path)
+    if target.is_dir():
+        raise ExportError(f"{target.name} is a folder; give the path of a file to write")
+    if not target.parent.is_dir():
+        raise ExportError(f"the folder of {target.name} doesn't exist; create it first")
+    return target
+
+
+def _convert(subject: Subject, X: Any, names: Sequence[str] | None) -> tuple[Sample, Conversion]:
+    """The sample and the graph. Without X, the sample is imagined from what the graph knows."""
+    own = subject.names
+    if names is not None and own is not None and list(names) != list(own):
+        raise ExportError(
+            "features= names an array's columns, and the estimator has names of its own"
+        )
+    chosen = own or names
+    if chosen is not None and len(chosen) != subject.width:
+        raise ExportError(
+            f"features= has {len(chosen)} names, and the estimator was fitted on {subject.width} columns"
+        )
+    if X is not None:
+        sample = read_sample(X, chosen, as_frame=own is not None, used=subject.used)
+        _check_nulls(sample)
+        return sample, convert(subject, sample.columns)
+    columns = imagine_columns(subject, chosen)
+    conversion = convert(subject, columns)
+    return imagine_sample(subject, columns, conversion.emission.splits), conversion
+
+
+def _check_nulls(sample: Sample) -> None:
+    for column in sample.used:
+        if column.is_string and any(value is None for value in column.values.tolist()):
+            raise ExportError(
+                f"the string column {column.name!r} holds missing values, which don't convert yet; "
+                "fill them before fitting and before calling the model, "
+                f"for example with X[{column.name!r}].fillna('missing')"
+            )
+
+
+def _check_answers(oracle: Oracle, sample: Sample) -> None:
+    try:
+        oracle.predict(sample.table())
+    except Exception as err:  # an estimator may refuse with any exception
+        raise ExportError(
+            f"the estimator refuses the sample X: {err}; pass rows like those it was fitted on"
+        ) from err
+
+
+def _signature(
+    subject: Subject,
+    sample: Sample,
+    conversion: Conversion,
+    oracle: Oracle,
+    redact: Sequence[str],
+    notes: Mapping[str, Mapping[str, str]],
+) -> Signature:
+    features = describe_features(sample, conversion.places, redact, notes)
+    by_column = encoder_categories(subject.estimator, list(range(subject.width)))
+    candidates = {sample.columns[i].name: values for i, values in by_column.items()}
+    base = sample.table()
+    probed: list[Feature] = [probe(oracle, base, feature, candidates) for feature in features]
+    for feature in probed:
+        if feature.refuses_unknown and feature.name in redact:
+            raise ExportError(
+                f"the feature {feature.name!r} can't be redacted, because its encoder refuses unknown "
+                "values and callers must be told which are allowed; set handle_unknown='ignore'"
+            )
+    width = next((o.width for o in conversion.outputs if o.role == "value"), None) or 0
+    return Signature(
+        task=subject.task,
+        features=tuple(probed),
+        tensors=conversion.tensors,
+        outputs=conversion.outputs,
+        classes=subject.labels,
+        targets=tuple(f"y{i}" for i in range(width)) if width > 1 else ("y",) * width,
+        ignored=tuple(c.name for c in sample.columns if not c.used),
+    )
+
+
+def _judge(parity: Parity, error: ParityError | None, *, allow_mismatch: bool) -> Parity:
+    if error is None:
+        return parity
+    if not allow_mismatch:
+        raise error
+    warnings.warn(
+        f"SAVED WITH A MISMATCH: {parity.label_flips} label flips, worst difference {parity.max_abs:.3g}. "
+        "This file answers differently from the estimator, and will say so wherever it is used.",
+        stacklevel=3,
+    )
+    return Parity(
+        **{**{f: getattr(parity, f) for f in parity.__slots__}, "accepted_mismatch": True}
+    )
+
+
+def _reopen(sealed: bytes) -> Any:
+    """Opens what is about to be written, as a server would."""
+    try:
+        return load(sealed)
+    except ModelFileError as err:
+        raise ExportError(f"the file that was made can't be opened again: {err}") from err
+
+
+def _write(target: Path, sealed: bytes) -> None:
+    """Writes the file beside its place and moves it there, so that no half file is ever seen."""
+    handle, temporary = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.")
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(sealed)
+        Path(temporary).chmod(0o666 & ~_umask())
+        Path(temporary).replace(target)
+    except BaseException:
+        Path(temporary).unlink(missing_ok=True)
+        raise
+
+
+def _umask() -> int:
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask

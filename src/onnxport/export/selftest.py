@@ -1,0 +1,131 @@
+"""The rows that a file carries to prove itself: synthetic by default, each column drawn on its own."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from onnxport.compare import by_row
+from onnxport.errors import ExportError
+from onnxport.export.graph import Array
+from onnxport.export.parity import Parity, expected_outputs, run_clean
+from onnxport.export.probes import Oracle
+from onnxport.export.rows import redrawn
+from onnxport.export.sample import Sample, SampleColumn, Table, read_sample, rows_of, take
+from onnxport.manifest import CAPS, SELFTEST_KEY, SelfTest
+from onnxport.signature import Feature, Signature
+from onnxport.tensors import Arrays, pack
+
+ROWS = 32
+_SEED = 32
+_MIN_TOLERANCE = 1e-6  # other processors and releases round differently
+
+
+def make_selftest(
+    sample: Sample,
+    signature: Signature,
+    oracle: Oracle,
+    classes: Any,
+    content: bytes,
+    parity: Parity,
+    sample_rows: Any,
+    redact: Sequence[str],
+) -> SelfTest:
+    """At most 32 rows with the estimator's answers (the graph's own where a mismatch was accepted)."""
+    table = (
+        _draw(sample, signature, redact)
+        if sample_rows is None
+        else read_sample(
+            sample_rows,
+            [c.name for c in sample.columns],
+            as_frame=sample.as_frame,
+            used=np.array([c.used for c in sample.columns]),
+        ).table()
+    )
+    answered = np.flatnonzero(oracle.answered(take(table, np.arange(rows_of(table)))))[:ROWS]
+    if not len(answered):
+        raise ExportError(
+            "the estimator refuses every row that could test the file; pass sample_rows="
+        )
+    table = take(table, answered)
+    if parity.accepted_mismatch:
+        outputs = run_clean(content, [pack(signature, table, rows_of(table))])[0]
+    else:
+        outputs = expected_outputs(oracle, signature, classes, table)
+    return _fitting(signature, table, outputs, max(parity.tolerance, _MIN_TOLERANCE))
+
+
+def _draw(sample: Sample, signature: Signature, redact: Sequence[str]) -> Table:
+    """Each column by itself: no row of it is a row of X. The last rows hold nulls where they may."""
+    rng = np.random.default_rng(_SEED)
+    table = {}
+    for column in sample.used:
+        feature = signature.by_name[column.name]
+        if feature.refuses_unknown:
+            values = _some(feature.categories or (), column, rng)
+        elif column.name in redact:
+            values = _some(("redacted",), column, rng) if column.is_string else np.zeros(ROWS)
+        elif column.is_string or column.kind == "boolean":
+            known = [v for v in column.values.tolist() if v is not None and v == v]
+            values = _some(sorted(set(known)), column, rng)
+        else:
+            values = redrawn(column.values, ROWS, rng, _digits(column))
+        table[column.name] = _with_nulls(feature, values, rng)
+    return table
+
+
+def _some(choices: Sequence[Any], column: SampleColumn, rng: np.random.Generator) -> Array:
+    values = np.empty(ROWS, dtype=object if column.is_string else np.float64)
+    values[:] = (
+        [choices[i] for i in rng.integers(max(len(choices), 1), size=ROWS)] if choices else 0
+    )
+    return values
+
+
+def _with_nulls(feature: Feature, values: Array, rng: np.random.Generator) -> Array:
+    if feature.nullable:
+        last = np.arange(ROWS * 3 // 4, ROWS)
+        values[last[rng.random(len(last)) < 0.5]] = None if feature.is_string else np.nan
+    return values
+
+
+def _digits(column: SampleColumn) -> int:
+    """As many decimals as the column itself uses, at most 6."""
+    known = column.values[np.isfinite(column.values)][:100]
+    if column.kind == "integer":
+        return 0
+    return next((d for d in range(6) if bool((np.round(known, d) == known).all())), 6)
+
+
+def _fitting(signature: Signature, table: Table, outputs: Arrays, tolerance: float) -> SelfTest:
+    """As many rows as stay under the cap, at least one; rows with infinite answers stay out, JSON
+    has none.
+    """
+    finite = np.ones(rows_of(table), dtype=bool)
+    for values in outputs.values():
+        finite &= by_row(np.isfinite(values.astype(np.float64))).all(axis=1)
+    indices = np.flatnonzero(finite)
+    while len(indices):
+        made = SelfTest(
+            {f.name: _listed(f, table[f.name][indices]) for f in signature.features},
+            {name: values[indices].tolist() for name, values in outputs.items()},
+            tolerance,
+        )
+        if len(made.to_json().encode()) <= CAPS[SELFTEST_KEY]:
+            return made
+        indices = indices[: len(indices) // 2]
+    raise ExportError(
+        "no row with finite answers fits into the file's self-test; pass sample_rows="
+    )
+
+
+def _listed(feature: Feature, values: Array) -> list[Any]:
+    """A column as JSON: null for NaN, whole numbers for integers, true and false for booleans."""
+    convert: Any = {"integer": _integer, "boolean": bool}.get(feature.kind, lambda v: v)
+    return [None if v is None or v != v else convert(v) for v in values.tolist()]
+
+
+def _integer(value: float) -> int | float:
+    return int(value) if value.is_integer() else value

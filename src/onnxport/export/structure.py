@@ -1,0 +1,77 @@
+"""Estimators made of estimators in a row or side by side: Pipeline, ColumnTransformer,
+FeatureUnion, searches.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from sklearn.compose import ColumnTransformer
+from sklearn.model_selection import GridSearchCV, RandomizedSearchCV
+from sklearn.pipeline import FeatureUnion, Pipeline
+
+from onnxport.export.graph import Columns, joined, number_columns
+from onnxport.export.registry import Emission, Emitted, emit, emit_transformer, emits
+
+
+@emits(Pipeline)
+def emit_pipeline(emission: Emission, estimator: Any, columns: Columns) -> Emitted:
+    """Step after step; the last may be a predictor."""
+    *before, (last_name, last) = estimator.steps
+    for name, step in before:
+        if step is not None and step != "passthrough":
+            with emission.inside(name):
+                columns = emit_transformer(emission, step, columns)
+    if last is None or last == "passthrough":
+        return columns
+    with emission.inside(last_name):
+        return emit(emission, last, columns)
+
+
+@emits(ColumnTransformer)
+def emit_column_transformer(emission: Emission, estimator: Any, columns: Columns) -> Columns:
+    """Each transformer on its own columns, side by side in the order of `transformers_`."""
+    weights = estimator.transformer_weights or {}
+    parts = []
+    for name, transformer, _ in estimator.transformers_:
+        indices = estimator._transformer_to_input_indices[name]
+        if (isinstance(transformer, str) and transformer == "drop") or len(indices) == 0:
+            continue
+        part = columns.pick([int(i) for i in indices])
+        if not isinstance(transformer, str):
+            with emission.inside(name):
+                part = emit_transformer(emission, transformer, part)
+        parts.append(_weighted(emission, part, weights.get(name)))
+    return joined(parts)
+
+
+@emits(FeatureUnion)
+def emit_feature_union(emission: Emission, estimator: Any, columns: Columns) -> Columns:
+    """All transformers on the same columns, side by side."""
+    weights = estimator.transformer_weights or {}
+    parts = []
+    for name, transformer in estimator.transformer_list:
+        if isinstance(transformer, str) and transformer == "drop":
+            continue
+        part = columns
+        if not isinstance(transformer, str):
+            with emission.inside(name):
+                part = emit_transformer(emission, transformer, columns)
+        parts.append(_weighted(emission, part, weights.get(name)))
+    return joined(parts)
+
+
+def _weighted(emission: Emission, columns: Columns, weight: float | None) -> Columns:
+    if weight is None:
+        return columns
+    graph = emission.graph
+    factor = graph.constant(np.float64(weight))
+    return number_columns(graph.node("Mul", graph.matrix(columns), factor), len(columns))
+
+
+@emits(GridSearchCV, RandomizedSearchCV)
+def emit_search(emission: Emission, estimator: Any, columns: Columns) -> Emitted:
+    """The best estimator, refitted."""
+    with emission.inside("best_estimator_"):
+        return emit(emission, estimator.best_estimator_, columns)

@@ -1,0 +1,200 @@
+"""What an estimator says of itself: task, classes, feature names, and which columns any step reads."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from sklearn.base import BaseEstimator, is_classifier, is_regressor
+from sklearn.compose import ColumnTransformer
+from sklearn.exceptions import NotFittedError
+from sklearn.pipeline import Pipeline
+from sklearn.utils.validation import check_is_fitted
+
+from onnxport.errors import ExportError, UnsupportedModel, shorten
+from onnxport.export.graph import Array
+from onnxport.export.registry import RULES
+from onnxport.signature import Label, Task, label_key
+
+
+@dataclass(frozen=True)
+class Subject:
+    """An estimator that can be asked to convert.
+
+    classes: as `classes_`, empty for regressors. labels: what the API calls them. names:
+    `feature_names_in_`, or None.
+    used: bool [width], False for columns that a ColumnTransformer drops.
+    """
+
+    estimator: Any
+    task: Task
+    classes: Array
+    labels: tuple[Label, ...]
+    names: tuple[str, ...] | None
+    width: int
+    used: Array
+
+    @property
+    def gives_probabilities(self) -> bool:
+        return hasattr(self.estimator, "predict_proba")
+
+
+def read_subject(estimator: Any, labels: Sequence[Label] | Mapping[Any, Label] | None) -> Subject:
+    """Looks at a fitted estimator. Raises ExportError for what is no fitted classifier or
+    regressor.
+    """
+    if not isinstance(estimator, BaseEstimator):
+        _refuse_foreign(estimator)
+    try:
+        check_is_fitted(estimator)
+    except NotFittedError as err:
+        raise ExportError(
+            f"{type(estimator).__name__} is not fitted; call fit before saving"
+        ) from err
+    width = _width(estimator)
+    names = getattr(estimator, "feature_names_in_", None)
+    classes = _classes(estimator)
+    if labels is not None and not len(classes):
+        raise ExportError("labels= names the classes of a classifier, and this is a regressor")
+    return Subject(
+        estimator=estimator,
+        task=_task(estimator, classes),
+        classes=classes,
+        labels=_labels(classes, labels),
+        names=None if names is None else tuple(str(name) for name in names),
+        width=width,
+        used=used_columns(estimator, width),
+    )
+
+
+def _refuse_foreign(estimator: Any) -> None:
+    kind = type(estimator)
+    library = kind.__module__.partition(".")[0]
+    if isinstance(estimator, type):
+        raise ExportError(f"{estimator.__name__} is a class; pass a fitted object of it")
+    raise UnsupportedModel(
+        step="",
+        estimator=f"{library}'s {kind.__name__}",
+        reason="it is no scikit-learn estimator",
+        nearest="Pass a fitted scikit-learn classifier, regressor or Pipeline.",
+    )
+
+
+def _width(estimator: Any) -> int:
+    width = getattr(estimator, "n_features_in_", None)
+    if width is None:
+        raise ExportError(
+            f"{type(estimator).__name__} doesn't say how many features it was fitted on (n_features_in_)"
+        )
+    return int(width)
+
+
+def _task(estimator: Any, classes: Array) -> Task:
+    if is_classifier(estimator):
+        return "binary_classification" if len(classes) == 2 else "multiclass_classification"
+    if is_regressor(estimator):
+        return "regression"
+    last = estimator.steps[-1][1] if isinstance(estimator, Pipeline) else estimator
+    raise UnsupportedModel(
+        step="",
+        estimator=type(last).__name__,
+        reason="only classifiers and regressors can be saved yet",
+        nearest="Put a classifier or regressor at the end of the pipeline.",
+    )
+
+
+def _classes(estimator: Any) -> Array:
+    if not is_classifier(estimator):
+        return np.array([])
+    classes = estimator.classes_
+    if isinstance(classes, list) or np.ndim(classes) != 1:
+        raise UnsupportedModel(
+            step="",
+            estimator=type(estimator).__name__,
+            parameter="y",
+            reason="several outputs at once don't convert yet",
+            nearest="Fit one classifier for each output.",
+        )
+    if len(classes) < 2:
+        raise ExportError("the classifier was fitted on one class only; fit it on at least two")
+    return np.asarray(classes)
+
+
+def _labels(
+    classes: Array, given: Sequence[Label] | Mapping[Any, Label] | None
+) -> tuple[Label, ...]:
+    """The API's labels in the order of the codes, in the type that `predict` returns."""
+    own = [_plain(value) for value in classes.tolist()]
+    if given is None:
+        chosen = own
+    elif isinstance(given, Mapping):
+        unknown = [key for key in given if _plain(key) not in own]
+        if unknown:
+            raise ExportError(
+                f"labels= names the class {shorten(repr(unknown[0]))}, which the classifier doesn't "
+                f"have; its classes are {own}"
+            )
+        by_class = {_plain(key): value for key, value in given.items()}
+        chosen = [_plain(by_class.get(value, value)) for value in own]
+    else:
+        if isinstance(given, str) or len(given) != len(own):
+            raise ExportError(f"labels= must have {len(own)} entries, one for each of {own}")
+        chosen = [_plain(value) for value in given]
+    keys = [label_key(label) for label in chosen]
+    twice = next((key for key in keys if keys.count(key) > 1), None)
+    if twice is not None:
+        raise ExportError(f"two classes would have the label {twice!r}; give each its own")
+    return tuple(chosen)
+
+
+def _plain(value: Any) -> Label:
+    if isinstance(value, np.generic):
+        value = value.item()
+    if not isinstance(value, (str, int, float, bool)):
+        raise ExportError(
+            f"the class {shorten(repr(value))} is {type(value).__name__}; labels are strings, numbers or booleans"
+        )
+    return value
+
+
+def used_columns(estimator: Any, width: int) -> Array:
+    """Which columns of X any step reads: all, unless a leading ColumnTransformer drops some."""
+    first = estimator
+    while True:
+        if isinstance(first, Pipeline) and first.steps:
+            first = first.steps[0][1]
+        elif hasattr(first, "best_estimator_") and type(first) in RULES:
+            first = first.best_estimator_
+        else:
+            break
+    used = np.ones(width, dtype=bool)
+    if isinstance(first, ColumnTransformer):
+        used[:] = False
+        for name, transformer, _ in first.transformers_:
+            if not (isinstance(transformer, str) and transformer == "drop"):
+                used[list(first._transformer_to_input_indices[name])] = True
+    return used
+
+
+def encoder_categories(estimator: Any, columns: Sequence[int]) -> dict[int, set[Any]]:
+    """The categories that encoders were fitted with, by the column of X that they read directly."""
+    if isinstance(estimator, Pipeline) and estimator.steps:
+        return encoder_categories(estimator.steps[0][1], columns)
+    if hasattr(estimator, "best_estimator_"):
+        return encoder_categories(estimator.best_estimator_, columns)
+    if isinstance(estimator, ColumnTransformer):
+        found: dict[int, set[Any]] = {}
+        for name, transformer, _ in estimator.transformers_:
+            if not isinstance(transformer, str):
+                inner = [columns[i] for i in estimator._transformer_to_input_indices[name]]
+                found |= encoder_categories(transformer, inner)
+        return found
+    categories = getattr(estimator, "categories_", None)
+    if categories is None or len(categories) != len(columns):
+        return {}
+    return {
+        column: {value for value in values.tolist() if value is not None and value == value}
+        for column, values in zip(columns, categories, strict=True)
+    }
