@@ -44,6 +44,7 @@ Answer = dict[str, Any]
 MAX_DEPTH = 16
 MAX_NUMBER_LENGTH = 64
 MAX_ALLOWED = 100
+_MAX_GUESSES = 3  # unknown names in a row that are compared with every feature, which takes long
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,7 +173,8 @@ def read_rows(
     if faults:
         if any(_depth(row) >= MAX_DEPTH for row in rows):
             raise _too_deep()
-        faults += _value_faults(signature.features, rows, wire=wire, single=single)
+        told = rows if len(faults) < MAX_DETAILS else rows[: _position(faults[-1]) + 1]
+        faults += _value_faults(signature.features, told, wire=wire, single=single)
         raise ValidationError(_in_order(faults))
     columns = {feature.name: [row[feature.name] for row in rows] for feature in signature.features}
     try:
@@ -231,13 +233,18 @@ def _column(feature: Feature, values: Sequence[Any] | Array, *, wire: bool) -> A
     finite = np.isfinite(array)
     if feature.nullable:
         finite |= np.isnan(array)
-    if not finite.all() or (wire and feature.kind == "integer" and bool((array % 1 > 0).any())):
+    if not finite.all() or (wire and feature.kind == "integer" and not _all_int64(array)):
         return None
     if feature.overflow and bool((np.abs(array) >= FLOAT32_OVERFLOW).any()):
         return None
     if feature.refuses_unknown and not _all_known(feature, array.tolist()):
         return None
     return array
+
+
+def _all_int64(array: Array) -> bool:
+    """Whether finite numbers, NaN aside, are whole and nearer to zero than 2^63."""
+    return not bool(((array % 1 > 0) | (np.abs(array) >= INT64_MAX)).any())
 
 
 def _string_column(feature: Feature, values: Sequence[Any] | Array) -> Array | None:
@@ -296,15 +303,15 @@ def _shape_faults(signature: Signature, rows: Sequence[Any], *, single: bool) ->
             continue
         missing = [name for name in signature.names if name not in row]
         for name in missing:
-            yield Detail("missing", (*at, name), f"{_row(at)} lacks the feature {name!r}")
-        for name in row.keys() - expected - set(signature.ignored):
-            yield _unknown_feature(signature, at, name, missing)
+            yield Detail("missing", (*at, name), f"{_row(at)} lacks the feature {name!r}; send it")
+        unknown = [name for name in row if name not in expected and name not in signature.ignored]
+        for nth, name in enumerate(unknown):
+            guesses = signature.names if nth < _MAX_GUESSES else ()
+            yield _unknown_feature(at, name, missing or guesses)
 
 
-def _unknown_feature(
-    signature: Signature, at: tuple[int, ...], name: str, missing: Sequence[str]
-) -> Detail:
-    near = difflib.get_close_matches(name[:128], missing or signature.names, n=1, cutoff=0.7)
+def _unknown_feature(at: tuple[int, ...], name: str, candidates: Sequence[str]) -> Detail:
+    near = difflib.get_close_matches(name[:128], candidates, n=1, cutoff=0.7)
     told = f"; did you mean {near[0]!r}?" if near else "; GET /model lists the features"
     message = f"{_row(at)} has no feature {shorten(name)!r}{told}"
     hint = {"did_you_mean": near[0]} if near else {}
@@ -350,13 +357,17 @@ def _fault(feature: Feature, value: Any, at: tuple[int, ...], *, wire: bool) -> 
         if feature.nullable:
             return None
         return Detail(
-            "null_not_allowed", loc, f"{where}: null, but the estimator takes no missing value here"
+            "null_not_allowed",
+            loc,
+            f"{where}: null, but the estimator takes no missing value here; fill it in",
         )
     if feature.is_string:
         return _string_fault(feature, value, loc, where)
     if isinstance(value, _NotANumber):
         return Detail(
-            value.code, loc, f"{where}: {shorten(value.text)} is no number that can be used"
+            value.code,
+            loc,
+            f"{where}: {shorten(value.text)} is no number that can be used; send a finite one",
         )
     if feature.kind == "boolean" and wire:
         if isinstance(value, bool):
@@ -444,11 +455,12 @@ def _type(value: Any) -> str:
 
 def _in_order(faults: list[Detail]) -> list[Detail]:
     """By row, then as found."""
+    return sorted(faults, key=_position)
 
-    def position(fault: Detail) -> int:
-        return fault.loc[0] if fault.loc and isinstance(fault.loc[0], int) else -1
 
-    return sorted(faults, key=position)
+def _position(fault: Detail) -> int:
+    """The index of the fault's row, 0 where there is only one."""
+    return fault.loc[0] if fault.loc and isinstance(fault.loc[0], int) else 0
 
 
 def _depth(value: Any) -> int:

@@ -171,8 +171,13 @@ def write_signature(signature: Signature, *, max_categories: int | None = None) 
     return document
 
 
+# Names that the file spells differently from Feature.
+_SPELLED = {"minimum": "min", "maximum": "max"}
+
+
 def _write_feature(feature: Feature, max_categories: int | None) -> dict[str, Any]:
-    document = {f.name: getattr(feature, f.name) for f in fields(Feature)}
+    document = {_SPELLED.get(f.name, f.name): getattr(feature, f.name) for f in fields(Feature)}
+    document["on_unknown"] = "error" if document.pop("refuses_unknown") else "accept"
     if feature.is_string:
         document["null_token"] = NULL_TOKEN
     if feature.categories is not None:
@@ -215,8 +220,12 @@ def _read_output(entry: Mapping[str, Any]) -> Output:
 def _read_feature(entry: Mapping[str, Any]) -> Feature:
     if entry["kind"] not in get_args(Kind):
         raise ValueError(f"unknown kind {entry['kind']!r} of feature {entry['name']!r}")
-    known = {f.name for f in fields(Feature)}
-    values = {key: value for key, value in entry.items() if key in known}
+    values = {
+        f.name: entry[_SPELLED.get(f.name, f.name)]
+        for f in fields(Feature)
+        if _SPELLED.get(f.name, f.name) in entry
+    }
+    values["refuses_unknown"] = entry.get("on_unknown") == "error"
     if "categories" in values:
         values["categories"] = tuple(values["categories"])
     return Feature(**values)

@@ -11,6 +11,7 @@ import hashlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from onnxport.errors import ModelFileError
 from onnxport.manifest import (
@@ -50,7 +51,7 @@ class ModelFile:
     content: bytes
     manifest: Manifest
     selftest: SelfTest
-    baseline: dict[str, object]
+    baseline: dict[str, Any]
     digest: str
 
 

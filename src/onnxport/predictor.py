@@ -90,8 +90,9 @@ class Model:
         return encode_answers(answers[0] if batch.single else answers)
 
     def example(self, index: int = 0) -> dict[str, Any]:
-        """One of the stored self-test rows: a legal row, null as None."""
-        return self.file.selftest.row(index)
+        """One of the stored self-test rows, its features in the order of training, null as None."""
+        row = self.file.selftest.row(index)
+        return {name: row[name] for name in self.signature.names}
 
     def run_time(self) -> float:
         """Seconds for one row through the graph, the fastest of a few runs: also warms the session

@@ -21,7 +21,7 @@ if __name__ == "__main__":
         imported.
         """
 
-        allowed = frozenset({"numpy", "onnxruntime", "coloredlogs", "flatbuffers"})
+        allowed = frozenset({"numpy", "onnxruntime"})
 
         def find_spec(self, name: str, *_: object) -> None:
             top = name.partition(".")[0]

@@ -6,6 +6,7 @@ Codes instead of labels, no ZipMap, one leaf at a time: the structure around it 
 from __future__ import annotations
 
 import copy
+import warnings
 from dataclasses import dataclass
 from typing import Any
 
@@ -60,12 +61,14 @@ def _embed(
         emission.relax(TOLERANT_BAR)
     kind = FloatTensorType if single else DoubleTensorType
     options = {id(estimator): {"zipmap": False}} if hasattr(estimator, "classes_") else None
-    model = convert_sklearn(
-        estimator,
-        initial_types=[("X", kind([None, len(columns)]))],
-        options=options,
-        target_opset=_TARGET,
-    )
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # skl2onnx asks for attributes that newer releases retire
+        model = convert_sklearn(
+            estimator,
+            initial_types=[("X", kind([None, len(columns)]))],
+            options=options,
+            target_opset=_TARGET,
+        )
     graph = emission.graph
     x = graph.matrix(columns)
     ours = graph.embed(model, {"X": graph.cast(x, TensorProto.FLOAT) if single else x})

@@ -13,7 +13,7 @@ from onnxport.export.graph import Array
 from onnxport.export.sample import Sample, Table, rows_of, stack, take
 from onnxport.signature import Feature, Signature
 
-HELD_OUT = 1024
+HELD_OUT = 2000
 MAX_THRESHOLD_ROWS = 2048
 BATCHES = (0, 1, 2, 257)
 UNSEEN = "onnxport: unseen ünknown"
@@ -69,7 +69,7 @@ def draw_held_out(sample: Sample, rng: np.random.Generator) -> Table:
     """
     table = sample.table()
     real = take(table, rng.permutation(sample.rows)[:HELD_OUT])
-    wanted = max(HELD_OUT - rows_of(real), HELD_OUT // 2)
+    wanted = HELD_OUT - rows_of(real) + HELD_OUT // 4
     drawn = take(table, rng.integers(sample.rows, size=wanted))
     other = take(table, rng.integers(sample.rows, size=wanted))
     for column in sample.used:

@@ -4,6 +4,7 @@ a refusal.
 
 from __future__ import annotations
 
+import logging
 import os
 import tempfile
 import warnings
@@ -27,6 +28,7 @@ from onnxport.predictor import load
 from onnxport.signature import Feature, Label, Signature
 
 Progress = Callable[[str], None]
+log = logging.getLogger(__name__)
 
 # Importing these fills the registry.
 EMITTERS = (bayes, linear, meta, preprocessing, public, structure, trees)
@@ -74,7 +76,7 @@ def save(
     ParityError (with the worst row) where the graph answers differently, and ExportError for
     anything else that is wrong. Then nothing is written.
     """
-    tell = progress or (lambda _: None)
+    tell = progress or log.info
     target = _check_path(path)
     subject = read_subject(model, labels)
     options = read_feature_options(features)

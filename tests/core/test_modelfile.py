@@ -1,0 +1,252 @@
+"""The model file: what any ONNX tool still reads, and every way in which a file is refused."""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import onnxruntime
+import pytest
+from onnx import TensorProto, helper, numpy_helper
+
+import onnxport
+from onnxport.errors import ModelFileError
+from onnxport.manifest import CAPS, DIGEST_KEY, FORMAT_KEY, MANIFEST_KEY, SELFTEST_KEY
+from onnxport.modelfile import BLANK_DIGEST, parse_model_file, read_metadata, seal
+
+
+@pytest.fixture(scope="module")
+def fixture(root: Path) -> Path:
+    """A file of format 1.0, kept since it was frozen."""
+    return root / "tests" / "fixtures" / "format-1.0.onnx"
+
+
+def _edited(path: Path, **changes: str | None) -> bytes:
+    """The file with metadata replaced (None: removed) and sealed again, as its author could have."""
+    model = onnx.load(path)
+    entries = {entry.key: entry.value for entry in model.metadata_props}
+    entries |= {f"onnxport.{key}": value for key, value in changes.items() if value is not None}
+    for key, value in changes.items():
+        if value is None:
+            del entries[f"onnxport.{key}"]
+    if DIGEST_KEY in entries:
+        entries[DIGEST_KEY] = BLANK_DIGEST
+    del model.metadata_props[:]
+    for key, value in entries.items():
+        model.metadata_props.add(key=key, value=value)
+    content: bytes = model.SerializeToString()
+    return seal(content) if DIGEST_KEY in entries else content
+
+
+def _manifest(path: Path) -> dict[str, Any]:
+    return dict(json.loads(read_metadata(path.read_bytes())[MANIFEST_KEY]))
+
+
+def test_the_first_format_opens_for_ever(fixture: Path) -> None:
+    model = onnxport.load(fixture)
+    cases = json.loads(fixture.with_suffix(".json").read_text("utf-8"))
+    for case in cases:
+        answer = model.predict(case["row"])
+        assert answer["prediction"] == case["answer"]["prediction"]
+        assert answer["probabilities"] == pytest.approx(case["answer"]["probabilities"], abs=1e-9)
+    assert model.manifest["format"] == "1.0"
+    assert model.manifest["model"]["name"] == "returns"
+
+
+def test_other_tools_read_it(fixture: Path) -> None:
+    onnx.checker.check_model(str(fixture), full_check=True)
+    model = onnx.load(fixture)
+    props = {entry.key: entry.value for entry in model.metadata_props}
+    assert props["model_author"] == "onnxport"
+    assert props["model_license"] == "Apache-2.0"
+    assert "Will the visitor come back?" in model.doc_string
+    assert {o.domain: o.version for o in model.opset_import} == {"": 21, "ai.onnx.ml": 5}
+    assert model.ir_version == 10
+    session = onnxruntime.InferenceSession(str(fixture))
+    code, proba = session.run(
+        ["code", "proba"],
+        {
+            "num": np.array([[7.25, 3.0, 1.0]]),
+            "s0": np.array([["Paris"]], dtype=object),
+            "s1": np.array([["first"]], dtype=object),
+        },
+    )
+    row = {"fare price (€)": 7.25, "visits": 3, "member": True, "city": "Paris", "class": "first"}
+    answer = onnxport.load(fixture).predict(row)
+    assert answer["prediction"] == ["maybe", "no", "yes"][code[0]]
+    assert list(answer["probabilities"].values()) == proba[0].tolist()
+
+
+def test_canonical_json(fixture: Path) -> None:
+    for key, text in read_metadata(fixture.read_bytes()).items():
+        if key in CAPS and key != FORMAT_KEY:
+            again = json.dumps(
+                json.loads(text), sort_keys=True, separators=(",", ":"), ensure_ascii=False
+            )
+            assert again == text
+            assert len(text.encode()) <= CAPS[key]
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"format": "2.0"}, "the file has format 2.0, and this onnxport reads format 1.0"),
+        ({"format": "one"}, "'one', which is no version number"),
+        ({"format": None}, "an ONNX file without onnxport's metadata"),
+        ({"manifest": None}, "onnxport.manifest is missing"),
+        ({"selftest": None}, "onnxport.selftest is missing"),
+        ({"baseline": None}, "onnxport.baseline is missing"),
+        ({"digest": None}, "onnxport.digest is missing"),
+        ({"manifest": "{"}, "onnxport.manifest is not the JSON that onnxport writes"),
+        ({"manifest": "[]"}, "onnxport.manifest is not a JSON object"),
+        ({"manifest": '{"a":1,"a":2}'}, "a key stands twice in one object"),
+        ({"manifest": '{"a":NaN}'}, "NaN is not JSON"),
+        ({"manifest": "{}"}, "'model' is missing"),
+        ({"selftest": "{}"}, "'inputs' is missing"),
+        ({"baseline": " " * (512 * 1024 + 1)}, "larger than the 524288 bytes allowed"),
+    ],
+    ids=lambda value: str(value)[:30],
+)
+def test_metadata_that_is_refused(changes: dict[str, str], said: str, fixture: Path) -> None:
+    with pytest.raises(ModelFileError) as caught:
+        onnxport.load(_edited(fixture, **changes))
+    assert said in str(caught.value)
+
+
+def test_a_newer_minor_format_is_read(fixture: Path) -> None:
+    manifest = _manifest(fixture) | {"invented_later": {"a": 1}}
+    model = onnxport.load(_edited(fixture, format="1.7", manifest=json.dumps(manifest)))
+    assert model.manifest["invented_later"] == {"a": 1}
+
+
+@pytest.mark.parametrize(
+    ("edit", "said"),
+    [
+        (lambda m: m["inputs"].append(m["inputs"][0]), "two features share a name or a place"),
+        (lambda m: m["inputs"].pop(), "the features don't fill the tensors"),
+        (lambda m: m["inputs"][0].update(kind="vector"), "unknown kind 'vector'"),
+        (lambda m: m["inputs"][0].update(column=9), "no column 9 in tensor 'num'"),
+        (lambda m: m["outputs"][0].update(role="guess"), "unknown output role 'guess'"),
+        (lambda m: m["model"].update(task="magic"), "unknown task 'magic'"),
+        (lambda m: m["tensors"][0].update(datatype="FP8"), "unknown datatype 'FP8'"),
+        (lambda m: m["tensors"][0].update(datatype="FP32"), "inputs are not the graph's"),
+        (lambda m: m["outputs"][1].update(tensor="nowhere"), "no output 'nowhere'"),
+    ],
+    ids=range(9),
+)
+def test_manifests_that_do_not_fit(edit: Any, said: str, fixture: Path) -> None:
+    manifest = _manifest(fixture)
+    edit(manifest)
+    with pytest.raises(ModelFileError) as caught:
+        onnxport.load(_edited(fixture, manifest=json.dumps(manifest)))
+    assert said in str(caught.value)
+
+
+def test_a_failed_self_test_is_refused(fixture: Path) -> None:
+    selftest = json.loads(read_metadata(fixture.read_bytes())[SELFTEST_KEY])
+    selftest["expect"]["proba"][0][0] += 1e-4
+    with pytest.raises(
+        ModelFileError, match=r"the self-test failed on ONNX Runtime .*'proba' differs"
+    ):
+        onnxport.load(_edited(fixture, selftest=json.dumps(selftest)))
+    selftest["expect"]["proba"][0][0] -= 1e-4
+    selftest["expect"]["code"][0] = (selftest["expect"]["code"][0] + 1) % 3
+    with pytest.raises(ModelFileError, match="'code' differs"):
+        onnxport.load(_edited(fixture, selftest=json.dumps(selftest)))
+
+
+def test_duplicate_metadata_keys_are_refused(fixture: Path) -> None:
+    model = onnx.load(fixture)
+    model.metadata_props.add(key=MANIFEST_KEY, value="{}")
+    onnxruntime.InferenceSession(model.SerializeToString())  # which takes the last without a word
+    with pytest.raises(ModelFileError, match=r"'onnxport\.manifest' stands twice in the file"):
+        onnxport.load(model.SerializeToString())
+
+
+def test_damaged_bytes_are_refused(fixture: Path) -> None:
+    """Every truncation and every flipped byte: each gets a ModelFileError, never another error."""
+    content = fixture.read_bytes()
+    rng = random.Random(4)
+    for end in rng.sample(range(len(content)), 150):
+        with pytest.raises(ModelFileError):
+            parse_model_file(content[:end])
+    for at in rng.sample(range(len(content)), 400):
+        flipped = bytearray(content)
+        flipped[at] ^= 1 << rng.randrange(8)
+        with pytest.raises(ModelFileError):
+            parse_model_file(bytes(flipped))
+
+
+@pytest.mark.parametrize("content", [b"", b"no model", b"\x00" * 64, b"PK\x03\x04" * 20, b"{}"])
+def test_files_that_are_no_models(content: bytes, tmp_path: Path) -> None:
+    path = tmp_path / "other.onnx"
+    path.write_bytes(content)
+    with pytest.raises(ModelFileError, match=r"^other\.onnx: ") as caught:
+        onnxport.load(path)
+    assert str(tmp_path) not in str(caught.value)
+
+
+def test_files_that_cannot_be_read(tmp_path: Path) -> None:
+    with pytest.raises(ModelFileError, match=r"none\.onnx: No such file"):
+        onnxport.load(tmp_path / "none.onnx")
+    with pytest.raises(ModelFileError, match="Is a directory"):
+        onnxport.load(tmp_path)
+
+
+def test_external_data_is_refused(fixture: Path) -> None:
+    model = onnx.load(fixture)
+    tensor = numpy_helper.from_array(np.zeros(64), "weights")
+    tensor.ClearField("raw_data")
+    tensor.data_location = TensorProto.EXTERNAL
+    tensor.external_data.add(key="location", value="../secret")
+    model.graph.initializer.append(tensor)
+    with pytest.raises(ModelFileError, match="external data"):
+        onnxport.load(_resealed(model))
+    inside = onnx.load(fixture)
+    inside.graph.node.append(helper.make_node("Constant", [], ["hidden"], value=tensor))
+    with pytest.raises(ModelFileError, match="external data"):
+        onnxport.load(_resealed(inside))
+
+
+def test_foreign_operators_are_refused(fixture: Path) -> None:
+    model = onnx.load(fixture)
+    model.graph.node.append(helper.make_node("Shell", ["num"], ["x"], domain="com.example"))
+    with pytest.raises(ModelFileError, match=r"domain 'com\.example', which is not allowed"):
+        onnxport.load(_resealed(model))
+
+
+def _resealed(model: onnx.ModelProto) -> bytes:
+    for entry in model.metadata_props:
+        if entry.key == DIGEST_KEY:
+            entry.value = BLANK_DIGEST
+    return seal(model.SerializeToString())
+
+
+def test_the_digest_covers_the_graph(fixture: Path) -> None:
+    content = fixture.read_bytes()
+    digest = read_metadata(content)[DIGEST_KEY]
+    assert onnxport.load(content).file.digest == digest
+    model = onnx.load(fixture)
+    model.graph.name = "another"
+    with pytest.raises(ModelFileError, match="the digest doesn't match"):
+        onnxport.load(model.SerializeToString())
+
+
+def test_telemetry_is_off_before_the_runtime_is_imported() -> None:
+    """Whatever the caller's environment says, and whichever way the runtime comes in."""
+    program = (
+        "import os, sys\n"
+        "import onnxport\n"
+        "assert 'onnxruntime' not in sys.modules\n"
+        "onnxport.load\n"
+        "assert os.environ['ORT_DISABLE_TELEMETRY'] == '1'\n"
+    )
+    environment = {**os.environ, "ORT_DISABLE_TELEMETRY": "0"}
+    subprocess.run([sys.executable, "-c", program], check=True, env=environment)

@@ -1,0 +1,47 @@
+"""Settings: arguments before the environment before defaults, and every wrong one named."""
+
+from __future__ import annotations
+
+import pytest
+
+from onnxport.errors import SettingsError
+from onnxport.settings import SETTINGS, Settings, read_settings
+
+
+def test_arguments_before_environment_before_defaults() -> None:
+    environment = {"ONNXPORT_PORT": "9000", "ONNXPORT_MAX_ROWS": "5", "OTHER": "x"}
+    settings = read_settings({"port": 9001, "host": None}, environment)
+    assert (settings.port, settings.max_rows, settings.host) == (9001, 5, "127.0.0.1")
+    assert read_settings({}, {}) == Settings()
+
+
+@pytest.mark.parametrize(
+    ("text", "value"), [("true", True), ("1", True), ("no", False), ("", False)]
+)
+def test_switches_in_the_environment(text: str, value: bool) -> None:
+    assert read_settings({}, {"ONNXPORT_INSECURE": text}).insecure is value
+
+
+@pytest.mark.parametrize(
+    ("environment", "said"),
+    [
+        ({"ONNXPORT_PORT": "http"}, "ONNXPORT_PORT is 'http', and must be a whole number"),
+        ({"ONNXPORT_PORT": "70000"}, "port is 70000, and must be a port from 0 to 65535"),
+        ({"ONNXPORT_INSECURE": "maybe"}, "must be true or false"),
+        ({"ONNXPORT_LOG_LEVEL": "loud"}, "log_level is 'loud', and must be one of"),
+        ({"ONNXPORT_MAX_BODY": "0"}, "max_body is 0, and must be a positive"),
+        ({"ONNXPORT_ROOT_PATH": "iris"}, "root_path is 'iris', and must be empty, or a path"),
+    ],
+    ids=range(6),
+)
+def test_settings_that_are_refused(environment: dict[str, str], said: str) -> None:
+    with pytest.raises(SettingsError) as caught:
+        read_settings({}, environment)
+    assert said in str(caught.value)
+
+
+def test_the_table_is_whole() -> None:
+    assert [setting.name for setting in SETTINGS] == list(Settings.__slots__)
+    for setting in SETTINGS:
+        assert setting.help.endswith(".")
+        assert setting.env == f"ONNXPORT_{setting.name.upper()}"

@@ -1,0 +1,191 @@
+"""What can't be saved says where, what, and what to do; and nothing is written."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+from sklearn.cluster import KMeans
+from sklearn.compose import ColumnTransformer
+from sklearn.ensemble import (
+    GradientBoostingRegressor,
+    HistGradientBoostingClassifier,
+    RandomForestClassifier,
+)
+from sklearn.impute import SimpleImputer
+from sklearn.linear_model import Ridge
+from sklearn.multioutput import MultiOutputClassifier
+from sklearn.neighbors import KNeighborsClassifier
+from sklearn.pipeline import Pipeline, make_pipeline
+from sklearn.preprocessing import FunctionTransformer, OneHotEncoder, StandardScaler
+from sklearn.tree import DecisionTreeClassifier
+
+import onnxport
+from onnxport.errors import ExportError, UnsupportedModel
+from tests.export import data
+
+
+class MyForest(RandomForestClassifier):
+    """A subclass may compute anything."""
+
+
+def _fails(model: Any, path: Path, *args: Any, **options: Any) -> str:
+    with pytest.raises(ExportError) as caught:
+        onnxport.save(model, path, *args, **options)
+    assert not path.exists()
+    return str(caught.value)
+
+
+def test_an_unknown_class(tmp_path: Path) -> None:
+    X, y = data.iris()
+    model = make_pipeline(StandardScaler(), KNeighborsClassifier()).fit(X, y)
+    with pytest.raises(UnsupportedModel) as caught:
+        onnxport.save(model, tmp_path / "m.onnx", X)
+    error = caught.value
+    assert (error.step, error.parameter) == ("kneighborsclassifier", None)
+    assert "KNeighborsClassifier" in error.estimator
+    assert "RandomForestClassifier" in error.nearest
+
+
+def test_a_subclass_is_unknown(tmp_path: Path) -> None:
+    X, y = data.iris()
+    said = _fails(MyForest(3).fit(X, y), tmp_path / "m.onnx", X)
+    assert "MyForest" in said
+    assert "Use RandomForestClassifier itself" in said
+
+
+@pytest.mark.parametrize(
+    ("model", "step", "parameter", "nearest"),
+    [
+        (
+            make_pipeline(FunctionTransformer(np.log1p), Ridge()),
+            "functiontransformer",
+            "func",
+            "before calling the model",
+        ),
+        (
+            make_pipeline(SimpleImputer(add_indicator=True), Ridge()),
+            "simpleimputer",
+            "add_indicator",
+            "Set add_indicator=False.",
+        ),
+        (GradientBoostingRegressor(init=Ridge()), "", "init", "Use init=None or init='zero'."),
+        (
+            Pipeline([("deep", Pipeline([("in", FunctionTransformer(np.abs))])), ("end", Ridge())]),
+            "deep.in",
+            "func",
+            "before calling the model",
+        ),
+    ],
+    ids=["func", "add_indicator", "init", "nested"],
+)
+def test_a_parameter(model: Any, step: str, parameter: str, nearest: str, tmp_path: Path) -> None:
+    X, y = data.diabetes()
+    with pytest.raises(UnsupportedModel) as caught:
+        onnxport.save(model.fit(X.abs(), y), tmp_path / "m.onnx", X.abs())
+    assert (caught.value.step, caught.value.parameter) == (step, parameter)
+    assert nearest in caught.value.nearest
+    assert parameter in str(caught.value)
+
+
+def test_categorical_splits(tmp_path: Path) -> None:
+    X, y = data.mixed()
+    X = X[["city", "age"]].astype({"city": "category"})
+    model = HistGradientBoostingClassifier(max_iter=5).fit(X, y)
+    assert "categorical_features" in _fails(model, tmp_path / "m.onnx", X)
+
+
+def test_a_string_column_with_nulls(tmp_path: Path) -> None:
+    X, y = data.penguins()
+    X = X[["island", "year"]].copy()
+    encoder = ColumnTransformer(
+        [("i", OneHotEncoder(handle_unknown="ignore"), ["island"])], remainder="passthrough"
+    )
+    model = make_pipeline(encoder, DecisionTreeClassifier()).fit(X, y)
+    X.loc[3, "island"] = None
+    said = _fails(model, tmp_path / "m.onnx", X)
+    assert "the string column 'island' holds missing values" in said
+    assert "fillna" in said
+
+
+def test_imputing_strings(tmp_path: Path) -> None:
+    X, y = data.mixed()
+    imputed = make_pipeline(SimpleImputer(strategy="most_frequent"), OneHotEncoder())
+    model = make_pipeline(ColumnTransformer([("c", imputed, ["city"])]), DecisionTreeClassifier())
+    said = _fails(model.fit(X, y), tmp_path / "m.onnx", X)
+    assert "columntransformer.c.simpleimputer" in said
+    assert "Fill the missing strings" in said
+
+
+def test_what_is_no_predictor(tmp_path: Path) -> None:
+    X, y = data.iris()
+    assert "only classifiers and regressors" in _fails(KMeans(3).fit(X), tmp_path / "m.onnx", X)
+    assert "is a class; pass a fitted object" in _fails(Ridge, tmp_path / "m.onnx", X)
+    assert "no scikit-learn estimator" in _fails({"a": 1}, tmp_path / "m.onnx", X)
+    assert "not fitted; call fit" in _fails(Ridge(), tmp_path / "m.onnx", X)
+    assert "only classifiers and regressors" in _fails(
+        make_pipeline(StandardScaler()).fit(X), tmp_path / "m.onnx", X
+    )
+    both = MultiOutputClassifier(DecisionTreeClassifier()).fit(
+        X.to_numpy(), np.column_stack([y, y])
+    )
+    assert "several outputs" in _fails(both, tmp_path / "m.onnx", X)
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (lambda X: X.drop(columns="petal_width"), "X lacks the column 'petal_width'"),
+        (lambda X: X.assign(extra=1), "X has the column 'extra'"),
+        (lambda X: X.head(0), "X has no rows"),
+        (lambda X: X.to_numpy()[:, :3], "X has 3 columns, and the estimator was fitted on 4"),
+        (lambda X: X.to_numpy()[0], "X has shape (4,)"),
+        (lambda X: X.assign(petal_width=pd.Timestamp(0)), "'petal_width' has the datatype"),
+        (lambda X: X.assign(petal_width=["a", 1] * 75), "'petal_width' holds int, str"),
+        (lambda X: X.assign(petal_width="wide"), "it gets string columns"),
+    ],
+    ids=["missing", "extra", "empty", "narrow", "row", "dates", "types", "strings"],
+)
+def test_a_sample_that_does_not_fit(change: Any, said: str, tmp_path: Path) -> None:
+    X, y = data.iris()
+    model = RandomForestClassifier(3, random_state=0).fit(X, y)
+    assert said in _fails(model, tmp_path / "m.onnx", change(X))
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ({"labels": ["a", "b"]}, "labels= must have 3 entries"),
+        ({"labels": ["a", "a", "b"]}, "two classes would have the label 'a'"),
+        ({"labels": {"lilac": "x"}}, "names the class 'lilac'"),
+        ({"features": ["a", "b", "c", "d"]}, "the estimator has names of its own"),
+        ({"features": {"petal": {"unit": "cm"}}}, "there is no feature 'petal'; did you mean"),
+        ({"features": {"petal_width": {"units": "cm"}}}, "takes description and unit"),
+        ({"redact": ["nothing"]}, "there is no feature 'nothing'"),
+        ({"metadata": {"a": {1, 2}}}, "metadata= must be JSON"),
+        ({"metadata": {"a": float("nan")}}, "metadata= must be JSON"),
+        ({"y": [1, 2]}, "y has 2 entries, and X has 150 rows"),
+    ],
+    ids=lambda value: str(value)[:30],
+)
+def test_options_that_do_not_fit(options: dict[str, Any], said: str, tmp_path: Path) -> None:
+    X, y = data.iris()
+    model = RandomForestClassifier(3, random_state=0).fit(X, y)
+    assert said in _fails(model, tmp_path / "m.onnx", X, **options)
+
+
+def test_places_that_cannot_be_written(tmp_path: Path) -> None:
+    X, y = data.iris()
+    model = RandomForestClassifier(3, random_state=0).fit(X, y)
+    with pytest.raises(ExportError, match="is a folder"):
+        onnxport.save(model, tmp_path, X)
+    assert "create it first" in _fails(model, tmp_path / "no" / "m.onnx", X)
+
+
+def test_one_class_only(tmp_path: Path) -> None:
+    X, _ = data.iris()
+    model = DecisionTreeClassifier().fit(X, ["a"] * len(X))
+    assert "one class only" in _fails(model, tmp_path / "m.onnx", X)
