@@ -151,6 +151,7 @@ def _write_tree(attributes: _Attributes, tree: Tree, weight: Array, target: int)
         attributes.children(both[0], both[1])
         return
     numbers = {node: offset + i for i, node in enumerate(inner)}
+    _keep_root_apart(attributes, tree, numbers)
     for node in inner:
         attributes.split(
             int(tree.feature[node]), float(tree.threshold[node]), bool(tree.default_left[node])
@@ -162,6 +163,16 @@ def _write_tree(attributes: _Attributes, tree: Tree, weight: Array, target: int)
             for child in (int(tree.left[node]), int(tree.right[node]))
         ]
         attributes.children(sides[0], sides[1])
+
+
+def _keep_root_apart(attributes: _Attributes, tree: Tree, numbers: dict[int, int]) -> None:
+    """A root with a leaf and a branch of one number is taken for a lone leaf by ONNX Runtime up to
+    1.23 (microsoft/onnxruntime#24679): an unused leaf makes the numbers differ.
+    """
+    children = (int(tree.left[0]), int(tree.right[0]))
+    branches = [numbers[child] for child in children if child in numbers]
+    if branches == [len(attributes.weights)]:
+        attributes.leaf(0, 0.0)
 
 
 def tree_input(emission: Emission, columns: Columns, trees: Iterable[Tree], *, single: bool) -> str:
