@@ -1,0 +1,295 @@
+"""The signature as JSON Schemas, in OpenAPI 3.1's dialect: what a request may hold and what an answer will.
+
+A constraint stands here only where the codec refuses what breaks it; what is merely known from training goes into
+descriptions and `x-` keywords.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from onnxport.datatypes import FLOAT32_OVERFLOW
+from onnxport.signature import Feature, Label, Signature
+
+Schema = dict[str, Any]
+
+_INT64_BOUND = 2**63  # a power of two, so that readers who know only doubles read it right
+_NO_NUL = "^[^\\u0000]*$"
+_SHOWN_CATEGORIES = 20
+_TYPES = {"numeric": "number", "integer": "integer", "boolean": "boolean", "categorical": "number"}
+_FORMATS = {"number": "double", "integer": "int64"}
+
+
+# ---------------------------------------------------------------------------------------- requests
+
+
+def request_schema(signature: Signature, *, max_rows: int, example: Mapping[str, Any]) -> Schema:
+    """What POST /predict takes: one row, or a list of at most `max_rows`."""
+    row = row_schema(signature, example=example)
+    told = f"Rows, at most {max_rows:,} at once."  # no maxItems: more of them is no fault of form, but 413
+    return {"oneOf": [row, {"type": "array", "items": row, "title": "Rows", "description": told}]}
+
+
+def row_schema(signature: Signature, *, example: Mapping[str, Any]) -> Schema:
+    """One row: every feature by its real name, and nothing else."""
+    return {
+        "title": "Row",
+        "type": "object",
+        "description": "One row: every feature by its name.",
+        "properties": {
+            **{feature.name: feature_schema(feature) for feature in signature.features},
+            **{name: {"description": "Never read; may be left out."} for name in signature.ignored},
+        },
+        "required": list(signature.names),
+        "additionalProperties": False,
+        "examples": [dict(example)],
+    }
+
+
+def feature_schema(feature: Feature) -> Schema:
+    """What one feature takes, as strictly as the codec is, and what it was trained on."""
+    kind = json_type(feature)
+    schema: Schema = {"type": [kind, "null"] if feature.nullable else kind}
+    if kind in _FORMATS:
+        schema["format"] = _FORMATS[kind]
+    schema |= _refusals(feature, kind)
+    if text := _describe(feature):
+        schema["description"] = text
+    if feature.minimum is not None and feature.maximum is not None:
+        schema["x-training-range"] = [feature.minimum, feature.maximum]
+    if feature.categories is not None:
+        schema["x-categories"] = list(feature.categories)
+    return schema
+
+
+def json_type(feature: Feature) -> str:
+    """A feature's JSON Schema type, null aside."""
+    return "string" if feature.is_string else _TYPES[feature.kind]
+
+
+def _refusals(feature: Feature, kind: str) -> Schema:
+    if feature.refuses_unknown:
+        return {"enum": [*(feature.categories or ()), *([None] if feature.nullable else [])]}
+    if kind == "string":
+        return {"pattern": _NO_NUL}
+    if kind == "boolean":
+        return {}
+    if kind == "integer":
+        return {"minimum": -_INT64_BOUND, "exclusiveMaximum": _INT64_BOUND}
+    if feature.overflow:
+        return {"exclusiveMinimum": -FLOAT32_OVERFLOW, "exclusiveMaximum": FLOAT32_OVERFLOW}
+    return {}
+
+
+def _describe(feature: Feature) -> str:
+    parts = [feature.description.rstrip(".")] if feature.description else []
+    if feature.unit:
+        parts.append(f"In {feature.unit}")
+    if feature.minimum is not None and feature.maximum is not None:
+        parts.append(f"Trained on {feature.minimum:g} to {feature.maximum:g}")
+    if feature.categories and not feature.refuses_unknown:
+        shown = ", ".join(str(category) for category in feature.categories[:_SHOWN_CATEGORIES])
+        more = ", …" if len(feature.categories) > _SHOWN_CATEGORIES else ""
+        parts.append(f"Trained on {shown}{more}")
+    if feature.nullable:
+        parts.append("May be null")
+    return "".join(f"{part}. " for part in parts).rstrip()
+
+
+# ----------------------------------------------------------------------------------------- answers
+
+
+def response_schema(signature: Signature) -> Schema:
+    """What POST /predict answers: one answer to one row, a list to a list, in the same order."""
+    answer = answer_schema(signature)
+    return {"oneOf": [answer, {"type": "array", "items": answer, "title": "Predictions"}]}
+
+
+def answer_schema(signature: Signature) -> Schema:
+    """The answer to one row."""
+    properties: Schema = {"prediction": _prediction(signature)}
+    if signature.classes and signature.output("probabilities"):
+        properties["probabilities"] = _probabilities(signature)
+    return {
+        "title": "Prediction",
+        "type": "object",
+        "description": "The answer to one row.",
+        "properties": properties,
+        "required": list(properties),
+        "additionalProperties": False,
+    }
+
+
+def _prediction(signature: Signature) -> Schema:
+    if signature.classes:
+        types = list(dict.fromkeys(_label_type(label) for label in signature.classes))
+        return {
+            "type": types[0] if len(types) == 1 else types,
+            "enum": list(signature.classes),
+            "description": "The predicted label.",
+        }
+    number: Schema = {"type": "number", "format": "double"}
+    if len(signature.targets) < 2:
+        name = signature.targets[0] if signature.targets else "value"
+        return {**number, "description": f"The predicted {name}."}
+    return {
+        "type": "array",
+        "items": number,
+        "minItems": len(signature.targets),
+        "maxItems": len(signature.targets),
+        "description": f"The predicted values, in this order: {', '.join(signature.targets)}.",
+    }
+
+
+def _probabilities(signature: Signature) -> Schema:
+    keys = signature.class_keys
+    return {
+        "type": "object",
+        "description": "The probability of each label.",
+        "properties": {key: {"type": "number", "format": "double"} for key in keys},
+        "required": list(keys),
+        "additionalProperties": False,
+    }
+
+
+def _label_type(label: Label) -> str:
+    names = {bool: "boolean", int: "integer", float: "number", str: "string"}
+    return names[type(label)]
+
+
+# --------------------------------------------------------------------------- errors, facts, health
+
+
+def error_schema() -> Schema:
+    """The one shape of every error."""
+    detail = {
+        "title": "ErrorDetail",
+        "type": "object",
+        "description": "One fault: a code, a place, and a sentence that says what to do.",
+        "properties": {
+            "type": {"type": "string", "description": "A stable code: decide by this one."},
+            "loc": {
+                "type": "array",
+                "items": {"type": ["string", "integer"]},
+                "description": "Where: `body`, then the row's index if there was a list, then the feature.",
+            },
+            "msg": {"type": "string", "description": "A sentence for people; it may change."},
+            "did_you_mean": {
+                "type": "string",
+                "description": "The feature that was meant, perhaps.",
+            },
+            "allowed": {
+                "type": "array",
+                "items": {},
+                "description": "The categories that are known.",
+            },
+        },
+        "required": ["type", "loc", "msg"],
+    }
+    return {
+        "title": "Error",
+        "type": "object",
+        "properties": {
+            "detail": {"type": "array", "items": detail, "minItems": 1, "maxItems": 100},
+            "request_id": {
+                "type": "string",
+                "description": "What the server's log knows this request by.",
+            },
+        },
+        "required": ["detail", "request_id"],
+    }
+
+
+def description_schema() -> Schema:
+    """What GET /model answers."""
+    text, nullable_text = {"type": "string"}, {"type": ["string", "null"]}
+    nullable_number = {"type": ["number", "null"]}
+    feature = {
+        "title": "Feature",
+        "type": "object",
+        "properties": {
+            "name": text,
+            "type": {"enum": ["number", "integer", "boolean", "string"]},
+            "nullable": {"type": "boolean"},
+            "refuses_unknown": {
+                "type": "boolean",
+                "description": "Whether values outside `categories` are refused.",
+            },
+            "categories": {"type": ["array", "null"], "items": {}},
+            "minimum": nullable_number | {"description": "Smallest value in training."},
+            "maximum": nullable_number | {"description": "Largest value in training."},
+            "unit": nullable_text,
+            "description": nullable_text,
+        },
+    }
+    properties: Schema = {
+        "name": text,
+        "version": text,
+        "task": text,
+        "description": nullable_text,
+        "created": nullable_text,
+        "features": {"type": "array", "items": feature},
+        "ignored": {
+            "type": "array",
+            "items": text,
+            "description": "Columns that are never read; a row may hold them.",
+        },
+        "classes": {"type": "array", "items": {}},
+        "targets": {"type": "array", "items": text},
+        "parity": {
+            "type": "object",
+            "description": "How the model file was proven equal to the estimator it was saved from.",
+        },
+        "format": text,
+        "digest": text | {"description": "SHA-256 of the model file, as it carries it."},
+        "runtime": {
+            "type": "object",
+            "description": "Versions that answer here, and what is needed.",
+        },
+    }
+    return {
+        "title": "Model",
+        "type": "object",
+        "properties": properties,
+        "required": list(properties),
+    }
+
+
+def health_schema() -> Schema:
+    """What the health routes answer while all is well."""
+    return {
+        "title": "Health",
+        "type": "object",
+        "properties": {"status": {"enum": ["live", "ready"]}},
+        "required": ["status"],
+    }
+
+
+# -------------------------------------------------------------------------------------- components
+
+
+def hoist(schema: Any, components: dict[str, Schema]) -> Any:
+    """The schema with every titled object below it moved into `components` and referred to by its title.
+
+    Only places where a schema can stand are walked, so that a feature called `title` stays a feature.
+    """
+    if not isinstance(schema, Mapping):
+        return schema
+    walked: Schema = dict(schema)
+    for key in ("items", "additionalProperties"):
+        if key in walked:
+            walked[key] = hoist(walked[key], components)
+    for key in ("oneOf", "anyOf", "allOf", "prefixItems"):
+        if key in walked:
+            walked[key] = [hoist(part, components) for part in walked[key]]
+    if "properties" in walked:
+        walked["properties"] = {
+            name: hoist(part, components) for name, part in walked["properties"].items()
+        }
+    title = walked.get("title")
+    if not isinstance(title, str):
+        return walked
+    if components.setdefault(title, walked) != walked:
+        return walked
+    return {"$ref": f"#/components/schemas/{title}"}

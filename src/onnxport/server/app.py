@@ -1,0 +1,72 @@
+"""Puts the application together: routes, pages, request ids, errors."""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+from typing import Any
+
+from fastapi import FastAPI, Request, Response
+from starlette.exceptions import HTTPException
+
+from onnxport.predictor import Model, load
+from onnxport.server import problems
+from onnxport.server.documentation import documentation
+from onnxport.server.endpoints import model_routes
+from onnxport.server.operations import hoist_components, operation_id
+from onnxport.server.readiness import Readiness
+from onnxport.server.request_ids import RequestIds, request_id
+from onnxport.settings import Settings, read_settings
+
+log = logging.getLogger(__name__)
+
+_NO_TELEMETRY: Any = {"tracing": False, "metrics": False, "logs": False, "auto_configure": False}
+
+
+class ModelApp(FastAPI):
+    """A FastAPI application whose OpenAPI document names each schema once; knows its readiness."""
+
+    readiness: Readiness
+
+    def openapi(self) -> dict[str, Any]:
+        if not self.openapi_schema:
+            self.openapi_schema = hoist_components(super().openapi())
+        return self.openapi_schema
+
+
+def create_app(model: str | Path | bytes | Model, *, settings: Settings | None = None) -> ModelApp:
+    """The application that serves one model: `app = onnxport.create_app("iris.onnx")`, then `uvicorn module:app`.
+
+    model: a model file (a path, or its bytes), or an open Model. settings: by default from the environment.
+    Raises ModelFileError, SettingsError.
+    """
+    opened = model if isinstance(model, Model) else load(model)
+    told = settings or read_settings()
+    manifest = opened.manifest
+    app = ModelApp(
+        title=manifest.name,
+        version=manifest.version,
+        description=manifest["model"].get("description") or "",
+        docs_url=None,
+        redoc_url=None,
+        redirect_slashes=False,
+        root_path=told.root_path,
+        generate_unique_id_function=operation_id,
+        telemetry=_NO_TELEMETRY,
+    )
+    app.readiness = Readiness()
+    app.include_router(model_routes(opened, told, app.readiness))
+    app.include_router(documentation(title=manifest.name))
+    app.add_middleware(RequestIds, readiness=app.readiness)
+    app.add_exception_handler(HTTPException, _answer)
+    app.add_exception_handler(Exception, _answer)
+    if manifest.accepted_mismatch:
+        log.warning(
+            "%s answers differently from its estimator: it was saved with allow_mismatch",
+            manifest.name,
+        )
+    return app
+
+
+async def _answer(request: Request, err: Exception) -> Response:
+    return problems.answer(err, request_id(request.scope))

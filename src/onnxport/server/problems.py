@@ -1,0 +1,136 @@
+"""The only table from errors to HTTP statuses, and the one shape that every error has."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import orjson
+from starlette.exceptions import HTTPException
+from starlette.responses import Response
+
+from onnxport.errors import (
+    DecodingError,
+    Detail,
+    NonFiniteOutput,
+    OverloadedError,
+    RequestError,
+    TooLarge,
+    ValidationError,
+)
+
+log = logging.getLogger(__name__)
+
+RETRY_AFTER = "1"
+
+
+class UnsupportedMediaType(RequestError):
+    """The body's media type, charset or encoding is none that is read here."""
+
+
+class Draining(OverloadedError):
+    """The server is about to end and wants no more traffic."""
+
+
+# From an error to its status; the first row that fits.
+STATUSES: tuple[tuple[type[Exception], int], ...] = (
+    (DecodingError, 400),
+    (UnsupportedMediaType, 415),
+    (TooLarge, 413),
+    (ValidationError, 422),
+    (NonFiniteOutput, 422),
+    (OverloadedError, 503),
+)
+
+# What each status of POST /predict means, and the codes that come with it.
+CODES: dict[int, tuple[str, tuple[str, ...]]] = {
+    400: (
+        "The body is not one JSON document.",
+        ("empty_body", "invalid_encoding", "invalid_json", "too_deep"),
+    ),
+    413: ("The body holds too many bytes or rows.", ("too_large", "too_many_rows")),
+    415: ("The body is not declared as plain JSON in UTF-8.", ("unsupported_media_type",)),
+    422: (
+        "The rows don't fit the signature, or their answer is infinite.",
+        (
+            "missing",
+            "unknown_feature",
+            "wrong_type",
+            "null_not_allowed",
+            "unknown_category",
+            "non_finite",
+            "out_of_range_integer",
+            "duplicate_key",
+            "invalid_string",
+            "non_finite_output",
+        ),
+    ),
+    500: ("The server failed; its log knows the request id.", ("internal",)),
+    503: ("The server has too much to do, or is about to end.", ("overloaded", "draining")),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """An error as HTTP tells it."""
+
+    status: int
+    details: Sequence[Detail]
+    headers: Mapping[str, str] = field(default_factory=dict)
+
+
+def describe(err: Exception) -> Problem:
+    """What the caller may know about an error."""
+    if isinstance(err, HTTPException):
+        return _of_http(err)
+    status = next((status for kind, status in STATUSES if isinstance(err, kind)), 500)
+    if isinstance(err, RequestError) and status < 500:
+        root = "header" if status == 415 else "body"
+        return Problem(status, [_below(root, detail) for detail in err.details])
+    if status == 503:
+        code = "draining" if isinstance(err, Draining) else "overloaded"
+        message = "the server can't take this request now; send it again after Retry-After seconds"
+        return Problem(status, [Detail(code, (), message)], {"Retry-After": RETRY_AFTER})
+    message = "the server failed; tell its operator the request id"
+    return Problem(500, [Detail("internal", (), message)])
+
+
+def answer(err: Exception, request_id: str) -> Response:
+    """The response to an error. One that is nobody's request's fault is logged with its traceback."""
+    problem = describe(err)
+    if problem.status == 500:
+        log.error("request %s failed", request_id, exc_info=err)
+    return Response(
+        orjson.dumps({"detail": [_plain(d) for d in problem.details], "request_id": request_id}),
+        status_code=problem.status,
+        headers={**problem.headers, "X-Request-ID": request_id},
+        media_type="application/json",
+    )
+
+
+def _of_http(err: HTTPException) -> Problem:
+    headers = dict(err.headers or {})
+    if err.status_code == 404:
+        message = "nothing is at this path; the API is POST /predict and GET /model, shown at /docs"
+        return Problem(404, [Detail("not_found", ("path",), message)], headers)
+    if err.status_code == 405:
+        allowed = sorted(headers.get("Allow", "").split(", "))  # Starlette keeps a set
+        headers["Allow"] = ", ".join(allowed)
+        message = f"this path doesn't take this method; use {' or '.join(allowed)}"
+        return Problem(405, [Detail("method_not_allowed", ("method",), message)], headers)
+    if err.status_code == 413:
+        message = "the body is larger than this application allows; send fewer rows at once"
+        return Problem(413, [Detail("too_large", ("body",), message)], headers)
+    code = "internal" if err.status_code >= 500 else "bad_request"
+    message = "the request can't be answered as it was sent; see /docs for what the API takes"
+    return Problem(err.status_code, [Detail(code, (), message)], headers)
+
+
+def _below(root: str, detail: Detail) -> Detail:
+    return Detail(detail.code, (root, *detail.loc), detail.message, detail.hint)
+
+
+def _plain(detail: Detail) -> dict[str, Any]:
+    return {"type": detail.code, "loc": detail.loc, "msg": detail.message, **detail.hint}
