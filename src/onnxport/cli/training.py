@@ -1,0 +1,133 @@
+"""Commands that make a model file: export, demo."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import click
+
+from onnxport.cli.commands import Command
+from onnxport.cli.progress import progress
+from onnxport.settings import read_settings
+
+
+@click.command(cls=Command)
+@click.argument("source", metavar="MODULE:OBJECT|FILE.joblib")
+@click.option(
+    "--data",
+    required=True,
+    type=click.Path(path_type=Path),
+    help="Training data: .csv or .parquet.",
+)
+@click.option("--target", metavar="COLUMN", help="The column that the model predicts.")
+@click.option(
+    "-o",
+    "--output",
+    required=True,
+    type=click.Path(path_type=Path),
+    help="The model file to write.",
+)
+@click.option("--trust", is_flag=True, help="Load a pickle: this runs whatever code it holds.")
+@click.option("--name", help="The model's name; else the output's.")
+@click.option("--version", "version", help="The model's version; else the time of saving.")
+@click.option("--description", help="What the model predicts, for those who call it.")
+@click.option(
+    "--label", "labels", multiple=True, help="A class's name, in the order of classes_; repeat it."
+)
+def export(
+    source: str,
+    data: Path,
+    target: str | None,
+    output: Path,
+    trust: bool,
+    name: str | None,
+    version: str | None,
+    description: str | None,
+    labels: tuple[str, ...],
+) -> None:
+    """Save a fitted estimator as a proven model file.
+
+    What is written answers exactly as the estimator; else nothing is written, and the reason is told.
+
+    The object is a fitted estimator, or a function that returns one; modules are searched for in this directory too.
+    """
+    with progress(f"loading {source} and {data.name}"):
+        from onnxport.export import save
+        from onnxport.export.source import load_object, read_table, split_table
+
+        estimator = load_object(source, trust=trust)
+        training = split_table(estimator, read_table(data), target)
+    if training.left_out:
+        listed = ", ".join(training.left_out)
+        click.echo(f"left out, as the estimator was not fitted on them: {listed}", err=True)
+    with progress(f"saving {output.name}") as tell:
+        report = save(
+            estimator,
+            output,
+            training.X,
+            training.y,
+            name=name,
+            version=version,
+            description=description,
+            labels=list(labels) or None,
+            progress=tell,
+        )
+    click.echo(repr(report))
+
+
+@click.command(cls=Command)
+@click.option(
+    "--port",
+    type=click.IntRange(0, 65535),
+    default=8000,
+    show_default=True,
+    help="Port to listen on.",
+)
+@click.option(
+    "--output",
+    type=click.Path(path_type=Path),
+    default=Path("build/demo/iris.onnx"),
+    show_default=True,
+    help="The model file to write.",
+)
+@click.option("--serve/--no-serve", "then_serve", default=True, help="Serve it afterwards, or not.")
+def demo(port: int, output: Path, then_serve: bool) -> int:
+    """Train iris, save it, serve it, and say what to try. Ctrl-C ends it."""
+    with progress("loading scikit-learn and training a random forest on iris"):
+        from onnxport.export import save
+        from onnxport.export.iris import train_iris
+
+        iris = train_iris()
+    output.parent.mkdir(parents=True, exist_ok=True)
+    with progress(f"saving {output}") as tell:
+        report = save(
+            iris.estimator,
+            output,
+            iris.X,
+            iris.y,
+            name="iris",
+            description="The species of an iris by the size of its flower.",
+            features={name: {"unit": "cm"} for name in iris.X.columns},
+            progress=tell,
+        )
+    click.echo(repr(report))
+    if not then_serve:
+        return 0
+    from onnxport.server.run import serve
+
+    row = {str(name): float(value) for name, value in iris.X.iloc[0].items()}
+    settings = read_settings({"host": "127.0.0.1", "port": port})
+    return serve(output, settings, on_ready=lambda url: click.echo(_what_to_try(url, row)))
+
+
+def _what_to_try(url: str, row: dict[str, float]) -> str:
+    """Three things, to be copied as they stand."""
+    body = json.dumps(row)
+    return (
+        f"\nThe docs, to try it in the browser:\n\n    {url}/docs\n\n"
+        f"curl:\n\n    curl -s {url}/predict -H 'Content-Type: application/json' -d '{body}'\n\n"
+        f"Python:\n\n    from onnxport import Client\n\n"
+        f'    with Client("{url}") as client:\n        print(client.predict({body}))\n\n'
+        "Ctrl-C ends the demo."
+    )

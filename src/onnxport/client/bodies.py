@@ -1,0 +1,81 @@
+"""Rows to JSON bodies: pandas and numpy are met by what their values look like, not imported."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from onnxport.errors import Detail, ValidationError, shorten
+
+CHUNK_ROWS = 5_000  # half of what a server takes by default
+CHUNK_BYTES = 2 * 1024 * 1024  # likewise
+
+
+def list_rows(data: Any) -> Sequence[Mapping[Any, Any]]:
+    """Many rows, given as a list of mappings or as a DataFrame. Raises ValidationError for anything else."""
+    if hasattr(data, "columns") and hasattr(data, "__getitem__"):
+        return _frame_rows(data)
+    if isinstance(data, (list, tuple)) and all(isinstance(row, Mapping) for row in data):
+        return data
+    raise _unfit((), "neither a row {feature: value}, nor a list of rows, nor a DataFrame")
+
+
+def encode_chunks(
+    rows: Sequence[Mapping[Any, Any]], chunk_rows: int
+) -> Iterator[tuple[int, bytes]]:
+    """JSON lists in order, each with its first row's index. No rows make one empty list: the server has its say."""
+    start, size = 0, 0
+    encoded: list[bytes] = []
+    for index, row in enumerate(rows):
+        text = encode_row(row, (index,))
+        if encoded and (len(encoded) >= chunk_rows or size + len(text) > CHUNK_BYTES):
+            yield start, b"[" + b",".join(encoded) + b"]"
+            start, size, encoded = index, 0, []
+        encoded.append(text)
+        size += len(text) + 1
+    if encoded or not rows:
+        yield start, b"[" + b",".join(encoded) + b"]"
+
+
+def encode_row(row: Mapping[Any, Any], at: tuple[int, ...] = ()) -> bytes:
+    """One row as ASCII JSON. Infinities and lone surrogates go out as they are: the server names them best."""
+    plain = {str(name): _plain(value) for name, value in row.items()}
+    try:
+        return json.dumps(plain, separators=(",", ":")).encode("ascii")
+    except (TypeError, ValueError, RecursionError) as err:
+        raise _unencodable(plain, at) from err
+
+
+def _frame_rows(frame: Any) -> list[dict[str, Any]]:
+    names = [str(name) for name in frame.columns]
+    if len(set(names)) != len(names):
+        raise _unfit((), "two columns of the DataFrame share a name; rename one")
+    columns = [list(frame[name]) for name in frame.columns]
+    return [dict(zip(names, values, strict=True)) for values in zip(*columns, strict=True)]
+
+
+def _plain(value: Any) -> Any:
+    """numpy scalars as Python's, and every spelling of null as None."""
+    if isinstance(value, float):
+        return None if value != value else value
+    if value is None or isinstance(value, (str, int)):
+        return value
+    if type(value).__name__ in ("NAType", "NaTType"):
+        return None
+    if getattr(value, "shape", None) == () and hasattr(value, "item"):
+        return _plain(value.item())
+    return value
+
+
+def _unencodable(row: Mapping[str, Any], at: tuple[int, ...]) -> ValidationError:
+    where = f"row {at[0]}" if at else "the row"
+    for name, value in row.items():
+        if not isinstance(value, (str, int, float, type(None))):
+            said = f"{where}, feature {shorten(name)!r}: a {type(value).__name__} can't be sent as JSON"
+            return _unfit((*at, shorten(name)), said)
+    return _unfit(at, f"{where} can't be sent as JSON")
+
+
+def _unfit(loc: tuple[str | int, ...], message: str) -> ValidationError:
+    return ValidationError([Detail("wrong_type", loc, message)])
