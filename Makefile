@@ -1,0 +1,62 @@
+# Every command of this project; `make` lists them.
+# They share one environment, .venv, made from the pinned lists in requirements/; nothing is installed twice.
+
+PYTHON ?= python3
+PORT ?= 8000
+ARGS ?=
+
+SHELL := bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+.NOTPARALLEL:
+.PHONY: help install demo test test-long check docs bench lock clean
+
+help:  ## list the targets
+	@sed -nE 's/^([a-z-]+):.*## (.*)/  make \1\t\2/p' Makefile | expand -t 18
+
+install: .venv/dev.stamp  ## .venv with the package, the export extra and the development tools
+
+demo: .venv/demo.stamp  ## train iris, save it, serve it on PORT (8000)
+	@mkdir -p build/demo
+	@trap : INT; .venv/bin/onnxport demo --port $(PORT) --output build/demo/iris.onnx || test $$? -eq 130
+
+test: .venv/dev.stamp  ## install what the tests need, then run them (ARGS goes to pytest)
+	@tools/system-packages
+	@.venv/bin/python -m pytest $(ARGS)
+
+test-long: .venv/dev.stamp  ## the tests that are too long for every day
+	@tools/system-packages
+	@.venv/bin/python -m pytest -m long $(ARGS)
+
+check: .venv/dev.stamp  ## the definition of clean: format, lint, types, tests
+	@.venv/bin/ruff format --check
+	@.venv/bin/ruff check
+	@.venv/bin/mypy
+	@$(MAKE) --no-print-directory test
+
+docs: .venv/dev.stamp  ## write the generated reference pages, then test all pages
+	@.venv/bin/python tools/reference.py
+	@.venv/bin/python -m pytest -q tests/shape/test_docs.py tests/shape/test_readme.py
+
+bench:  ## measure throughput and latency (comes later)
+	@echo "The benchmarks come in a later version."
+
+lock: .venv/created  ## resolve requirements/*.txt anew (UPGRADE=--upgrade for the newest versions)
+	@tools/lock $(UPGRADE)
+
+clean:  ## remove what the targets above have made
+	@rm -rf .venv build .mypy_cache .pytest_cache .ruff_cache .hypothesis
+
+.venv/created:
+	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] < (3, 14))' || \
+	  { echo "onnxport needs Python 3.11, 3.12 or 3.13: name one with make PYTHON=python3.12" >&2; exit 1; }
+	@$(PYTHON) -m venv --clear .venv
+	@touch $@
+
+.venv/demo.stamp: requirements/demo.txt pyproject.toml .venv/created
+	@tools/install demo
+	@touch $@
+
+.venv/dev.stamp: requirements/dev.txt pyproject.toml .venv/created
+	@tools/install dev
+	@touch .venv/demo.stamp $@  # the development list holds the demo's

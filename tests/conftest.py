@@ -1,0 +1,77 @@
+"""What every test may ask for: the repository's root, a running server, and programs that pip can't install."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from pathlib import Path
+
+import pytest
+
+from tests.serving import ServerProcess
+
+ROOT = Path(__file__).resolve().parent.parent
+NEEDS = "needs the Debian package "
+
+
+@pytest.fixture(scope="session")
+def root() -> Path:
+    """The repository."""
+    return ROOT
+
+
+@pytest.fixture
+def serve() -> Iterator[Callable[..., str]]:
+    """`serve(model_file, *options)` starts `onnxport serve` on a free port and gives its URL.
+
+    When the test has passed, SIGTERM must end every server with exit code 0.
+    """
+    with ExitStack() as servers:
+
+        def start(model_file: str | Path, *options: str | Path) -> str:
+            server = ServerProcess("serve", model_file, "--port", "0", *options)
+            return servers.enter_context(server).url
+
+        yield start
+
+
+@pytest.fixture(scope="session")
+def needs_chromium() -> str:
+    """The path of a real browser."""
+    return _program("chromium")
+
+
+@pytest.fixture(scope="session")
+def needs_curl() -> str:
+    """The path of curl."""
+    return _program("curl")
+
+
+@pytest.fixture(scope="session")
+def needs_node() -> str:
+    """The path of node, which runs the documentation's JavaScript."""
+    return _program("node", package="nodejs")
+
+
+def _program(name: str, *, package: str = "") -> str:
+    """Where a program is; without it the test is reported as not run, or fails where CI=true."""
+    path = shutil.which(name)
+    if path:
+        return path
+    if os.environ.get("CI") == "true":
+        pytest.fail(f"{name} is missing, and in CI no test is left out: run tools/system-packages")
+    pytest.skip(NEEDS + (package or name))
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Names what was not run for want of a program, and the command that brings it."""
+    reports = terminalreporter.stats.get("skipped", [])
+    missing = sorted(re.findall(NEEDS + r"([\w.+-]+)", " ".join(str(r.longrepr) for r in reports)))
+    if missing:
+        terminalreporter.section("not run")
+        for package in dict.fromkeys(missing):
+            terminalreporter.line(f"{missing.count(package)} tests that need {package}")
+        terminalreporter.line(f"sudo apt-get install {' '.join(dict.fromkeys(missing))}")
