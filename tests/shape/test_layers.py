@@ -33,7 +33,6 @@ ROW_OF = {part: row for row, parts in enumerate(ROWS) for part in parts}
 # Which modules may import from an outside world; what stands in neither table is refused.
 ANYWHERE = frozenset({"numpy", "orjson"})
 WORLDS = {
-    "anyio": ("server",),
     "boto3": ("deploy.aws",),
     "botocore": ("deploy.aws",),
     "catboost": ("export",),
