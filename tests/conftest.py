@@ -13,6 +13,8 @@ import pytest
 
 from tests.serving import ServerProcess
 
+os.environ["ORT_DISABLE_TELEMETRY"] = "1"  # for the tests that open files with onnxruntime itself
+
 ROOT = Path(__file__).resolve().parent.parent
 NEEDS = "needs the Debian package "
 

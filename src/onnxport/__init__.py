@@ -6,13 +6,23 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from onnxport import errors
     from onnxport.client import Client
     from onnxport.errors import OnnxportError
     from onnxport.export import save
     from onnxport.predictor import Model, load
     from onnxport.server import create_app, router
 
-__all__ = ["Client", "Model", "OnnxportError", "create_app", "load", "router", "save"]
+__all__ = [
+    "Client",
+    "Model",
+    "OnnxportError",
+    "create_app",
+    "errors",
+    "load",
+    "router",
+    "save",
+]
 
 # Resolved on first use, so that importing onnxport stays fast and pulls in nothing heavy.
 _HOMES = {
@@ -27,6 +37,8 @@ _HOMES = {
 
 
 def __getattr__(name: str) -> Any:
+    if name == "errors":
+        return import_module("onnxport.errors")
     if name not in _HOMES:
         raise AttributeError(f"module 'onnxport' has no attribute {name!r}")
     return getattr(import_module(_HOMES[name]), name)

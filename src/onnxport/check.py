@@ -92,7 +92,7 @@ def check_file(path: str | Path) -> CheckReport:
         report = _of(report, file)
         session = open_session(file)
     except ModelFileError as err:
-        return _found(report, [Finding("failure", str(err))])
+        return _found(report, [Finding("failure", str(err).removeprefix(f"{report.target}: "))])
     report = replace(report, rows=file.selftest.rows, worst_difference=session.selftest_difference)
     findings = [
         Finding(
@@ -246,8 +246,11 @@ def _ask(client: Client, data: Any) -> Any:
 
 def _judge(report: CheckReport, alone: _Outcome, together: _Outcome) -> Iterator[Finding]:
     agrees = report.label_flips == 0 and report.worst_difference <= report.tolerance
-    agrees &= not (alone.faults or together.faults)
-    yield Finding("ok" if agrees else "failure", f"{_agreement(report)}, alone and as one list")
+    faulty = max(len(alone.faults), len(together.faults))
+    if faulty == 0:
+        yield Finding("ok" if agrees else "failure", f"{_agreement(report)}, alone and as one list")
+    else:
+        yield Finding("failure", f"of {report.rows} rows {faulty} have no answer to compare")
     for how, faults in (("alone", alone.faults), ("as one list", together.faults)):
         for fault in faults[:_SHOWN_FAULTS]:
             yield Finding("failure", f"sent {how}, {fault}")

@@ -26,6 +26,7 @@ from typing import Any
 
 MAX_ECHO = 64
 MAX_DETAILS = 100
+_TOLD = 3  # how many faults an exception's own text tells
 
 
 def shorten(text: str, limit: int = MAX_ECHO) -> str:
@@ -108,9 +109,9 @@ class RequestError(OnnxportError):
 
     def __init__(self, details: Sequence[Detail]) -> None:
         self.details = tuple(details[:MAX_DETAILS])
-        first = self.details[0]
-        more = f" (and {len(details) - 1} more)" if len(details) > 1 else ""
-        super().__init__(first.message + more)
+        told = "; ".join(detail.message for detail in details[:_TOLD])
+        more = f"; and {len(details) - _TOLD} more" if len(details) > _TOLD else ""
+        super().__init__(told + more)
 
 
 class DecodingError(RequestError):

@@ -166,8 +166,8 @@ def write_signature(signature: Signature, *, max_categories: int | None = None) 
         }
     if signature.targets:
         document["targets"] = list(signature.targets)
-    if signature.ignored:
-        document["ignored"] = list(signature.ignored)
+    if signature.columns:
+        document["columns"] = list(signature.columns)
     return document
 
 
@@ -198,7 +198,7 @@ def _read_signature(document: Mapping[str, Any]) -> Signature:
         outputs=tuple(_read_output(entry) for entry in document["outputs"]),
         classes=tuple(document.get("classes", {}).get("values", ())),
         targets=tuple(document.get("targets", ())),
-        ignored=tuple(document.get("ignored", ())),
+        columns=tuple(document.get("columns", ())),
     )
     _check_signature(signature)
     return signature

@@ -32,6 +32,7 @@ from onnxport.signature import Signature
 from onnxport.tensors import Arrays, pack
 
 _WARM_UP_RUNS = 20
+_ROWS = "neither a row {feature: value}, nor a list of rows, nor a DataFrame, nor a 2-D array"
 
 
 class Model:
@@ -142,13 +143,19 @@ class Model:
 
     def _read_array(self, data: Any) -> Batch:
         array = np.asarray(data) if not isinstance(data, (list, tuple)) else _object_matrix(data)
-        width = len(self.signature.features)
-        if array.ndim != 2 or array.shape[1] != width:
+        names = self.signature.columns or self.signature.names
+        if array.ndim == 0:
+            raise _unfit(f"{type(data).__name__} is {_ROWS}")
+        if array.ndim != 2 or array.shape[1] != len(names):
             raise _unfit(
-                f"an array of shape {array.shape}, where [rows, {width}] is expected; "
+                f"an array of shape {array.shape}, where [rows, {len(names)}] is expected; "
                 "a single row goes in as {feature: value}"
             )
-        columns = {name: _plain_column(array[:, i]) for i, name in enumerate(self.signature.names)}
+        columns = {
+            name: _plain_column(array[:, i])
+            for i, name in enumerate(names)
+            if name in self.signature.by_name
+        }
         return Batch(read_columns(self.signature, columns), len(array), single=False)
 
     def __repr__(self) -> str:
@@ -201,6 +208,4 @@ def _object_matrix(rows: Sequence[Any]) -> np.ndarray[Any, Any]:
     try:
         return np.array([list(row) for row in rows], dtype=object)
     except (TypeError, ValueError) as err:
-        raise _unfit(
-            "neither a row {feature: value}, nor a list of rows, nor a DataFrame, nor a 2-D array"
-        ) from err
+        raise _unfit(f"this {type(rows).__name__} is {_ROWS}") from err

@@ -77,7 +77,7 @@ class Signature:
     classes: the labels in the order of the codes (and of the probabilities' columns), empty for
     regressors.
     targets: the names of a regressor's targets; more than one means that a prediction is a list.
-    ignored: columns that the estimator was fitted on and never reads; a row may hold them.
+    columns: all columns of training in their order, where the estimator never reads some; else empty.
     """
 
     task: Task
@@ -86,7 +86,7 @@ class Signature:
     outputs: tuple[Output, ...]
     classes: tuple[Label, ...] = ()
     targets: tuple[str, ...] = ()
-    ignored: tuple[str, ...] = ()
+    columns: tuple[str, ...] = ()
 
     @cached_property
     def by_name(self) -> dict[str, Feature]:
@@ -95,6 +95,11 @@ class Signature:
     @cached_property
     def names(self) -> tuple[str, ...]:
         return tuple(feature.name for feature in self.features)
+
+    @cached_property
+    def ignored(self) -> tuple[str, ...]:
+        """Columns that the estimator was fitted on and never reads; a row may hold them."""
+        return tuple(name for name in self.columns if name not in self.by_name)
 
     @cached_property
     def class_keys(self) -> tuple[str, ...]:

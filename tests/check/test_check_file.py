@@ -46,7 +46,7 @@ def test_a_damaged_file(tmp_path: Path) -> None:
     assert report.model is None
     [finding] = report.findings
     assert finding.text == (
-        "iris.onnx: the digest doesn't match: the file is damaged or was rewritten; "
+        "the digest doesn't match: the file is damaged or was rewritten; "
         "copy it again, or save the model again"
     )
 
@@ -55,7 +55,7 @@ def test_no_file(tmp_path: Path) -> None:
     report = check_file(tmp_path / "gone.onnx")
     assert list(report.lines()) == [
         "gone.onnx",
-        "  failure  gone.onnx: No such file or directory; give the path of a model file",
+        "  failure  No such file or directory; give the path of a model file",
         "failed",
     ]
 

@@ -94,7 +94,7 @@ def replace_rows(selftest: dict[str, Any]) -> None:
             0,
             0.0,
             (
-                "sent alone, row 0 is refused: 422 null_not_allowed: the row, feature 'sepal_length': "
+                "sent alone, row 0 is refused: 422 null_not_allowed: the feature 'sepal_length': "
                 "null, but the estimator takes no missing value here; fill it in"
             ),
         ),

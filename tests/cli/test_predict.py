@@ -189,7 +189,7 @@ VALUE_FAULTS = {
     ),
     "row.json": (
         json.dumps({**ROW, "amount": "1"}),
-        ": the row, feature 'amount' takes a number, and got a string",
+        ": the feature 'amount' takes a number, and got a string",
     ),
 }
 

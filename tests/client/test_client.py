@@ -216,7 +216,7 @@ def test_a_dataframe(running: Running) -> None:
             "two columns of the DataFrame share a name; rename one",
         ),
         ([{"x": 1.0}, {"x": 1j}], "row 1, feature 'x': a complex can't be sent as JSON"),
-        ({"x": {1, 2}}, "the row, feature 'x': a set can't be sent as JSON"),
+        ({"x": {1, 2}}, "the feature 'x': a set can't be sent as JSON"),
     ],
 )
 def test_data_that_is_no_rows(running: Running, data: Any, told: str) -> None:

@@ -163,6 +163,8 @@ def test_columns_that_the_estimator_never_reads(tmp_path: Path) -> None:
     assert [a["prediction"] for a in model.predict(X)] == expected.tolist()
     assert model.predict({"age": 40, "city": "Graz"}) == model.predict({"age": 40})
     assert _codes(model, {"age": 40, "town": "Graz"}) == ["unknown_feature"]
+    assert model.predict(X.to_numpy()) == model.predict(X)
+    assert _codes(model, X[["age"]].to_numpy()) == ["wrong_type"]
 
 
 def test_an_integer_column_takes_fractions_in_python(tmp_path: Path) -> None:

@@ -130,7 +130,7 @@ def test_labels_keep_their_types_and_probabilities_their_keys() -> None:
 
 def test_columns_that_are_never_read_may_be_sent() -> None:
     made = models.reciprocal()
-    signature = replace(made.signature, ignored=("id",))
+    signature = replace(made.signature, columns=("x", "id"))
     schema = row_schema(signature, example={"x": 1.0})
     rows: list[tuple[dict[str, Any], bool]] = [
         ({"x": 1.0}, True),

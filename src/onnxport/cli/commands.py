@@ -70,6 +70,9 @@ class Commands(click.Group):
         kwargs |= {"standalone_mode": False, "prog_name": "onnxport"}
         try:
             code = super().main(*args, **kwargs)
+        except click.exceptions.NoArgsIsHelpError as err:
+            click.echo(err.format_message(), err=True)
+            code = WRONG_USAGE
         except click.UsageError as err:
             say(err.format_message())
             command = err.ctx.command_path if err.ctx else "onnxport"

@@ -32,8 +32,21 @@ from onnxport.settings import read_settings
 @click.option("--name", help="The model's name; else the output's.")
 @click.option("--version", "version", help="The model's version; else the time of saving.")
 @click.option("--description", help="What the model predicts, for those who call it.")
+@click.option("--author", help="Who is responsible for the model.")
+@click.option("--license", help="The model's licence.")
 @click.option(
     "--label", "labels", multiple=True, help="A class's name, in the order of classes_; repeat it."
+)
+@click.option(
+    "--redact",
+    metavar="FEATURE",
+    multiple=True,
+    help="Keep its categories and ranges out of the file; repeat it.",
+)
+@click.option(
+    "--allow-mismatch",
+    is_flag=True,
+    help="Write the file although it answers differently. It says so wherever it goes.",
 )
 def export(
     source: str,
@@ -44,7 +57,11 @@ def export(
     name: str | None,
     version: str | None,
     description: str | None,
+    author: str | None,
+    license: str | None,
     labels: tuple[str, ...],
+    redact: tuple[str, ...],
+    allow_mismatch: bool,
 ) -> None:
     """Save a fitted estimator as a proven model file.
 
@@ -52,6 +69,8 @@ def export(
 
     The object is a fitted estimator, or a function that returns one; modules are searched for in this directory too.
     """
+    if not output.parent.is_dir():
+        raise click.UsageError(f"--output {output}: its folder doesn't exist; create it first")
     with progress(f"loading {source} and {data.name}"):
         from onnxport.export import save
         from onnxport.export.source import load_object, read_table, split_table
@@ -70,7 +89,11 @@ def export(
             name=name,
             version=version,
             description=description,
+            author=author,
+            license=license,
             labels=list(labels) or None,
+            redact=redact,
+            allow_mismatch=allow_mismatch,
             progress=tell,
         )
     click.echo(repr(report))

@@ -69,12 +69,13 @@ def _plain(value: Any) -> Any:
 
 
 def _unencodable(row: Mapping[str, Any], at: tuple[int, ...]) -> ValidationError:
-    where = f"row {at[0]}" if at else "the row"
+    where = f"row {at[0]}, " if at else "the "
     for name, value in row.items():
         if not isinstance(value, (str, int, float, type(None))):
-            said = f"{where}, feature {shorten(name)!r}: a {type(value).__name__} can't be sent as JSON"
+            kind = type(value).__name__
+            said = f"{where}feature {shorten(name)!r}: a {kind} can't be sent as JSON"
             return _unfit((*at, shorten(name)), said)
-    return _unfit(at, f"{where} can't be sent as JSON")
+    return _unfit(at, f"{f'row {at[0]}' if at else 'the row'} can't be sent as JSON")
 
 
 def _unfit(loc: tuple[str | int, ...], message: str) -> ValidationError:

@@ -97,7 +97,7 @@ def column_faults(
 def find_fault(feature: Feature, value: Any, at: tuple[int, ...], *, wire: bool) -> Detail | None:
     """What is wrong with one value, or None."""
     loc: Loc = (*at, feature.name)
-    where = f"{row_name(at)}, feature {feature.name!r}"
+    where = f"row {at[0]}, feature {feature.name!r}" if at else f"the feature {feature.name!r}"
     if value is None:
         if feature.nullable:
             return None
@@ -109,11 +109,9 @@ def find_fault(feature: Feature, value: Any, at: tuple[int, ...], *, wire: bool)
     if feature.is_string:
         return _string_fault(feature, value, loc, where)
     if isinstance(value, NotANumber):
-        return Detail(
-            value.code,
-            loc,
-            f"{where}: {shorten(value.text)} is no number that can be used; send a finite one",
-        )
+        instead = "a finite one, or null" if feature.nullable else "a finite one"
+        message = f"{where}: {shorten(value.text)} is no number that can be used; send {instead}"
+        return Detail(value.code, loc, message)
     if feature.kind == "boolean" and wire:
         if isinstance(value, bool):
             return _unknown_category(feature, value, loc, where)

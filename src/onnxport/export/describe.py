@@ -58,8 +58,9 @@ def describe_features(
     for name in (*redact, *notes):
         if name not in known:
             near = difflib.get_close_matches(str(name), known, n=1)
-            hint = f"; did you mean {near[0]!r}?" if near else ""
-            raise ExportError(f"there is no feature {name!r}{hint}")
+            listed = ", ".join(repr(each) for each in known[:10]) + (", …" if known[10:] else "")
+            hint = f"did you mean {near[0]!r}?" if near else f"the features are {listed}"
+            raise ExportError(f"there is no feature {name!r}; {hint}")
     return [
         _feature(column, places[column.name], sample.real and column.name not in redact, notes)
         for column in sample.used

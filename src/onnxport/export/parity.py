@@ -323,11 +323,20 @@ def _explain(
         f"the converted graph answers differently from the estimator: {parity.label_flips} label flips in "
         f"{parity.rows} rows, worst difference {parity.max_abs:.3g} (allowed {parity.tolerance:g}). "
         f"Worst row, of the set {found.row_set.name!r}{matters}: {_shown(row)}; the estimator says {wanted}, "
-        f"the graph {given}. Nothing was written. Please report the estimator's class and parameters"
+        f"the graph {given}. Nothing was written. {_advice(parity)}"
     )
     return ParityError(
         message, row=row, row_set=found.row_set.name, column=column, expected=wanted, got=given
     )
+
+
+def _advice(parity: Parity) -> str:
+    if parity.tolerance > ROUGH_BAR:
+        return (
+            "ONNX Runtime computes this family in float32: scale the features first, "
+            "for example with StandardScaler"
+        )
+    return "Please report the estimator's class and parameters: this should convert exactly"
 
 
 def _column_that_matters(
@@ -370,7 +379,8 @@ def _spoken(signature: Signature, outputs: Arrays) -> str:
     code, proba = signature.output("label_code"), signature.output("probabilities")
     if code is None:
         value = signature.output("value")
-        return str(outputs[value.tensor][0].tolist()) if value else "nothing"
+        told = outputs[value.tensor][0].tolist() if value else []
+        return repr(told[0] if len(told) == 1 else told)
     label = repr(signature.classes[int(outputs[code.tensor][0])])
     return label if proba is None else f"{label} with {outputs[proba.tensor][0].tolist()}"
 

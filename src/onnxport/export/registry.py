@@ -6,6 +6,7 @@ unsupported.
 
 from __future__ import annotations
 
+import difflib
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, Literal
@@ -170,16 +171,36 @@ def numbers_only(emission: Emission, estimator: Any, columns: Columns) -> None:
 
 
 def _unknown(emission: Emission, estimator: Any) -> UnsupportedModel:
-    known = sorted(cls.__name__ for cls in RULES)
     kind = type(estimator)
     base = next((cls for cls in kind.__mro__[1:] if cls in RULES), None)
     if base is not None:
         nearest = f"Use {base.__name__} itself: a subclass may compute something else."
     else:
-        nearest = f"Classes that convert: {', '.join(known)}."
+        nearest = f"{_like(estimator)} convert; docs/reference/estimators.md lists all that do."
     return UnsupportedModel(
         step=emission.step,
         estimator=f"{kind.__module__.partition('.')[0]}'s {kind.__name__}",
         reason="this class isn't known to convert exactly",
         nearest=nearest,
     )
+
+
+# What most people would take instead, by what an estimator is for.
+_USUAL = {
+    "predict_proba": "LogisticRegression, RandomForestClassifier and HistGradientBoostingClassifier",
+    "predict": "Ridge, RandomForestRegressor and HistGradientBoostingRegressor",
+    "transform": "StandardScaler, SimpleImputer, OneHotEncoder, OrdinalEncoder and PCA",
+}
+
+
+def _like(estimator: Any) -> str:
+    """Classes that do convert and do the same work: of the estimator's own module, else usual ones."""
+    if hasattr(estimator, "transform"):
+        return _USUAL["transform"]
+    name, package = type(estimator).__name__, type(estimator).__module__.rpartition(".")[0]
+    ending = "Classifier" if hasattr(estimator, "classes_") else "Regressor"
+    same = [cls.__name__ for cls in RULES if cls.__module__.rpartition(".")[0] == package]
+    nearest = difflib.get_close_matches(name, [n for n in same if n.endswith(ending)], 3, 0.0)
+    if nearest:
+        return ", ".join(nearest)
+    return _USUAL["predict_proba" if ending == "Classifier" else "predict"]

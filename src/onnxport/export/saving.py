@@ -68,7 +68,8 @@ def save(
     metadata: further JSON facts to keep in the manifest.
     sample_rows: real rows to store for the self-test instead of synthetic ones. They travel with
     the file.
-    redact: features whose categories and ranges stay out of the file.
+    redact: features whose categories, ranges and statistics stay out of the metadata. What the
+    estimator itself learned of them (split points, an encoder's categories) is in the graph.
     allow_mismatch: write the file although it answers differently. It says so wherever it goes.
     progress: called with a line before each step that may take a while.
 
@@ -197,7 +198,7 @@ def _signature(
         outputs=conversion.outputs,
         classes=subject.labels,
         targets=tuple(f"y{i}" for i in range(width)) if width > 1 else ("y",) * width,
-        ignored=tuple(c.name for c in sample.columns if not c.used),
+        columns=() if subject.used.all() else tuple(c.name for c in sample.columns),
     )
 
 

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 from sklearn.compose import ColumnTransformer
+from sklearn.linear_model import RANSACRegressor
 from sklearn.model_selection import GridSearchCV, RandomizedSearchCV
 from sklearn.pipeline import FeatureUnion, Pipeline
 
@@ -68,6 +69,13 @@ def _weighted(emission: Emission, columns: Columns, weight: float | None) -> Col
     graph = emission.graph
     factor = graph.constant(np.float64(weight))
     return number_columns(graph.node("Mul", graph.matrix(columns), factor), len(columns))
+
+
+@emits(RANSACRegressor)
+def emit_ransac(emission: Emission, estimator: Any, columns: Columns) -> Emitted:
+    """The regressor that was fitted on the inliers."""
+    with emission.inside("estimator_"):
+        return emit(emission, estimator.estimator_, columns)
 
 
 @emits(GridSearchCV, RandomizedSearchCV)
