@@ -17,8 +17,8 @@ import sklearn
 from onnxport.errors import ExportError
 from onnxport.export.baseline import column_statistics, number_statistics
 from onnxport.export.graph import IR_VERSION, OPSET, RUNTIMES
+from onnxport.export.oracle import Oracle
 from onnxport.export.parity import Parity
-from onnxport.export.probes import Oracle
 from onnxport.export.sample import Sample
 from onnxport.export.subject import Subject
 from onnxport.manifest import (

@@ -2,53 +2,19 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
+from onnxport.export.oracle import Oracle
 from onnxport.export.rows import UNSEEN
-from onnxport.export.sample import Sample, Table, rows_of, take
+from onnxport.export.sample import Table, rows_of, take
 from onnxport.signature import Feature
 
 _PROBE_ROWS = 4
 _BEYOND_FLOAT32, _WITHIN_FLOAT32 = 1e39, 3.4e38
-
-
-class Oracle:
-    """The estimator on plain tables, in the dtypes of its training."""
-
-    def __init__(self, estimator: Any, sample: Sample) -> None:
-        self._estimator, self._sample = estimator, sample
-
-    def call(self, method: str, table: Table) -> Any:
-        """The estimator's own method on these rows."""
-        with warnings.catch_warnings(), np.errstate(all="ignore"):
-            warnings.simplefilter("ignore")
-            return getattr(self._estimator, method)(self._sample.restore(table))
-
-    def predict(self, table: Table) -> Any:
-        return np.asarray(self.call("predict", table))
-
-    def answers(self, table: Table) -> bool:
-        """Whether it answers these rows. An estimator may refuse with any exception."""
-        try:
-            self.predict(table)
-        except Exception:
-            return False
-        return True
-
-    def answered(self, table: Table) -> Any:
-        """Which rows it answers, bool [rows]; a table that is refused is halved until it isn't."""
-        rows = rows_of(table)
-        if rows == 0 or self.answers(table):
-            return np.ones(rows, dtype=bool)
-        if rows == 1:
-            return np.zeros(1, dtype=bool)
-        halves = np.array_split(np.arange(rows), 2)
-        return np.concatenate([self.answered(take(table, half)) for half in halves])
 
 
 def probe(

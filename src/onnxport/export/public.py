@@ -13,8 +13,8 @@ from typing import Any
 import numpy as np
 from onnx import TensorProto
 from skl2onnx import convert_sklearn
-from skl2onnx.common.data_types import DoubleTensorType, FloatTensorType
-from sklearn import neural_network, svm
+from skl2onnx.common.data_types import DoubleTensorType
+from sklearn import neural_network
 from sklearn.discriminant_analysis import QuadraticDiscriminantAnalysis
 
 from onnxport.export.decisions import as_column
@@ -23,7 +23,6 @@ from onnxport.export.registry import (
     TOLERANT_BAR,
     Classified,
     Emission,
-    Refusal,
     Valued,
     emits,
     numbers_only,
@@ -31,16 +30,6 @@ from onnxport.export.registry import (
 
 # skl2onnx writes no operator newer than these; none of the ones used here changed up to OPSET.
 _TARGET = {"": OPSET[""], ML: 3}
-
-
-def _dense_only(estimator: Any) -> Refusal | None:
-    if getattr(estimator, "_sparse", False):
-        return Refusal("X", "a model fitted on a sparse matrix doesn't convert", "Fit on an array.")
-    if estimator.kernel not in ("rbf", "poly", "sigmoid", "linear"):
-        return Refusal(
-            "kernel", "only the built-in kernels convert", "Use rbf, poly, sigmoid or linear."
-        )
-    return None
 
 
 @dataclass(frozen=True)
@@ -53,25 +42,21 @@ class _Embedded:
     argmax: str | None
 
 
-def _embed(
-    emission: Emission, estimator: Any, columns: Columns, *, single: bool = False
-) -> _Embedded:
+def _embed(emission: Emission, estimator: Any, columns: Columns) -> _Embedded:
     numbers_only(emission, estimator, columns)
     if columns.single:
         emission.relax(TOLERANT_BAR)
-    kind = FloatTensorType if single else DoubleTensorType
     options = {id(estimator): {"zipmap": False}} if hasattr(estimator, "classes_") else None
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # skl2onnx asks for attributes that newer releases retire
         model = convert_sklearn(
             estimator,
-            initial_types=[("X", kind([None, len(columns)]))],
+            initial_types=[("X", DoubleTensorType([None, len(columns)]))],
             options=options,
             target_opset=_TARGET,
         )
     graph = emission.graph
-    x = graph.matrix(columns)
-    ours = graph.embed(model, {"X": graph.cast(x, TensorProto.FLOAT) if single else x})
+    ours = graph.embed(model, {"X": graph.matrix(columns)})
     maxima = [node for node in model.graph.node if node.op_type == "ArgMax"]
     return _Embedded(
         outputs=[ours(output.name) for output in model.graph.output],
@@ -102,12 +87,6 @@ def emit_quadratic_discriminant(emission: Emission, estimator: Any, columns: Col
     return _classifier(emission, estimator, columns)
 
 
-@emits(svm.SVC, svm.NuSVC, level="tolerant", check=_dense_only)
-def emit_svc(emission: Emission, estimator: Any, columns: Columns) -> Classified:
-    """ONNX Runtime's SVMClassifier computes kernels in float32."""
-    return _classifier(emission, estimator, columns)
-
-
 @emits(neural_network.MLPClassifier, level="tolerant")
 def emit_mlp_classifier(emission: Emission, estimator: Any, columns: Columns) -> Classified:
     return _classifier(emission, estimator, columns)
@@ -119,11 +98,15 @@ def emit_mlp_regressor(emission: Emission, estimator: Any, columns: Columns) -> 
     return Valued(_values(emission, estimator, embedded.outputs[0]))
 
 
-@emits(svm.SVR, svm.NuSVR, level="tolerant", check=_dense_only)
-def emit_svr(emission: Emission, estimator: Any, columns: Columns) -> Valued:
-    """SVMRegressor takes float32 only."""
-    embedded = _embed(emission, estimator, columns, single=True)
-    return Valued(_values(emission, estimator, embedded.outputs[0]))
+def probabilities(emission: Emission, estimator: Any, columns: Columns) -> str | None:
+    """A support vector classifier's probabilities, if it has any: libsvm couples them in a loop,
+    which ONNX Runtime's own operator repeats in float32.
+    """
+    if not hasattr(estimator, "predict_proba"):
+        return None
+    emission.relax(TOLERANT_BAR)
+    embedded = _embed(emission, _with_codes(estimator), columns)
+    return emission.graph.to_double(embedded.outputs[1])
 
 
 def _values(emission: Emission, estimator: Any, tensor: str) -> str:

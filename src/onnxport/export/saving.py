@@ -9,16 +9,29 @@ import os
 import tempfile
 import warnings
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from onnxport.errors import ExportError, ModelFileError, ParityError
-from onnxport.export import bayes, document, linear, meta, preprocessing, public, structure, trees
+from onnxport.export import (
+    bayes,
+    document,
+    linear,
+    meta,
+    preprocessing,
+    public,
+    structure,
+    trees,
+    vectors,
+)
 from onnxport.export.convert import Conversion, convert
 from onnxport.export.describe import describe_features, read_feature_options
+from onnxport.export.explain import explain
 from onnxport.export.imagine import imagine_columns, imagine_sample
+from onnxport.export.oracle import Oracle
 from onnxport.export.parity import Parity, prove
-from onnxport.export.probes import Oracle, probe
+from onnxport.export.probes import probe
 from onnxport.export.report import Report
 from onnxport.export.rows import row_sets
 from onnxport.export.sample import Sample, read_sample
@@ -31,7 +44,7 @@ Progress = Callable[[str], None]
 log = logging.getLogger(__name__)
 
 # Importing these fills the registry.
-EMITTERS = (bayes, linear, meta, preprocessing, public, structure, trees)
+EMITTERS = (bayes, linear, meta, preprocessing, public, structure, trees, vectors)
 
 
 def save(
@@ -90,10 +103,18 @@ def save(
     tell("asking the estimator about the hardest rows")
     sets = list(row_sets(sample, signature, conversion.emission.splits, oracle.predict))
     tell(f"comparing {sum(s.rows for s in sets):,} rows in {len(sets)} sets with the graph")
-    parity, error = prove(
-        content, oracle, signature, subject.classes, sets, conversion.emission.bar
+    parity, worst = prove(
+        content,
+        oracle,
+        signature,
+        subject.classes,
+        sets,
+        bar=conversion.emission.bar,
+        has_trees=conversion.emission.has_trees,
     )
-    parity = _judge(parity, error, allow_mismatch=allow_mismatch)
+    if worst is not None:
+        error = explain(content, oracle, signature, subject.classes, worst, parity)
+        parity = _accept(parity, error, allow_mismatch=allow_mismatch)
     selftest = make_selftest(
         sample, signature, oracle, subject.classes, content, parity, sample_rows, redact
     )
@@ -202,19 +223,17 @@ def _signature(
     )
 
 
-def _judge(parity: Parity, error: ParityError | None, *, allow_mismatch: bool) -> Parity:
-    if error is None:
-        return parity
+def _accept(parity: Parity, error: ParityError, *, allow_mismatch: bool) -> Parity:
+    """The certificate of a mismatch, loudly; or the error, where it wasn't allowed."""
     if not allow_mismatch:
         raise error
     warnings.warn(
-        f"SAVED WITH A MISMATCH: {parity.label_flips} label flips, worst difference {parity.max_abs:.3g}. "
-        "This file answers differently from the estimator, and will say so wherever it is used.",
+        f"SAVED WITH A MISMATCH: {parity.label_flips} label flips, worst difference "
+        f"{parity.max_abs:.3g}. This file answers differently from the estimator, and will say so "
+        "wherever it is used.",
         stacklevel=3,
     )
-    return Parity(
-        **{**{f: getattr(parity, f) for f in parity.__slots__}, "accepted_mismatch": True}
-    )
+    return replace(parity, accepted_mismatch=True)
 
 
 def _reopen(sealed: bytes) -> Any:

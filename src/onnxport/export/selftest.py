@@ -9,9 +9,10 @@ import numpy as np
 
 from onnxport.compare import by_row
 from onnxport.errors import ExportError
+from onnxport.export.clean_run import run_clean
 from onnxport.export.graph import Array
-from onnxport.export.parity import Parity, expected_outputs, run_clean
-from onnxport.export.probes import Oracle
+from onnxport.export.oracle import Oracle, expected_outputs
+from onnxport.export.parity import Parity
 from onnxport.export.rows import redrawn
 from onnxport.export.sample import Sample, SampleColumn, Table, read_sample, rows_of, take
 from onnxport.manifest import CAPS, SELFTEST_KEY, SelfTest

@@ -196,7 +196,7 @@ def tree_input(emission: Emission, columns: Columns, trees: Iterable[Tree], *, s
     return rounded
 
 
-# -------------------------------------------------------------------------------------------
+# -------------------------------------------------------------------------------------------------
 # scikit-learn's own structures
 
 

@@ -1,0 +1,105 @@
+"""A ParityError for people: the worst row, both answers, and the column that matters."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from onnxport.errors import ParityError
+from onnxport.export.clean_run import run_clean
+from onnxport.export.graph import Array
+from onnxport.export.oracle import Oracle, apart, expected_outputs
+from onnxport.export.parity import Parity, Worst, feeds
+from onnxport.export.registry import ROUGH_BAR
+from onnxport.export.rows import RowSet
+from onnxport.export.sample import take
+from onnxport.signature import Signature
+from onnxport.tensors import Arrays
+
+
+def explain(
+    content: bytes,
+    oracle: Oracle,
+    signature: Signature,
+    classes: Any,
+    found: Worst,
+    parity: Parity,
+) -> ParityError:
+    """The error with the worst row, both answers, and the column that matters."""
+    table = take(found.row_set.table, [found.index])
+    expected = expected_outputs(oracle, signature, classes, table)
+    got = run_clean(content, [feeds(signature, RowSet("worst", table))])[0]
+    row = {name: values.tolist()[0] for name, values in table.items()}
+    column = _column_that_matters(content, oracle, signature, classes, found)
+    wanted, given = _spoken(signature, expected), _spoken(signature, got)
+    matters = f", where {column!r} = {row[column]!r} matters most" if column else ""
+    message = (
+        f"the converted graph answers differently from the estimator: {parity.label_flips} label flips in "
+        f"{parity.rows} rows, worst difference {parity.max_abs:.3g} (allowed {parity.tolerance:g}). "
+        f"Worst row, of the set {found.row_set.name!r}{matters}: {_shown(row)}; the estimator says {wanted}, "
+        f"the graph {given}. Nothing was written. {_advice(parity)}"
+    )
+    return ParityError(
+        message, row=row, row_set=found.row_set.name, column=column, expected=wanted, got=given
+    )
+
+
+def _advice(parity: Parity) -> str:
+    if parity.tolerance > ROUGH_BAR:
+        return (
+            "ONNX Runtime computes this family in float32: scale the features first, "
+            "for example with StandardScaler"
+        )
+    return "Please report the estimator's class and parameters: this should convert exactly"
+
+
+def _column_that_matters(
+    content: bytes, oracle: Oracle, signature: Signature, classes: Any, found: Worst
+) -> str | None:
+    """The feature whose replacement by a usual value makes most of the difference go away."""
+    base = found.row_set.table
+    rows = [
+        {
+            name: take(base, [found.index])[name] if name != changed else _usual(base[name])
+            for name in base
+        }
+        for changed in base
+    ]
+    tables = [row for row in rows if oracle.answers(row)]
+    names = [name for name, row in zip(base, rows, strict=True) if oracle.answers(row)]
+    if not tables:
+        return None
+    answers = run_clean(content, [feeds(signature, RowSet("probe", t)) for t in tables])
+    left = []
+    for table, got in zip(tables, answers, strict=True):
+        wanted = expected_outputs(oracle, signature, classes, table)
+        flipped, difference = apart(signature, wanted, got)
+        left.append(float("inf") if flipped[0] else float(difference[0]))
+    best = int(np.argmin(left))
+    return names[best] if left[best] < found.difference else None
+
+
+def _usual(values: Array) -> Array:
+    """A value from the middle of a column, as an array of one."""
+    if values.dtype == object:
+        known = sorted(value for value in values.tolist() if value is not None)
+        return np.array([known[len(known) // 2]] if known else [None], dtype=object)
+    known_numbers = np.sort(values[np.isfinite(values)])
+    return known_numbers[len(known_numbers) // 2 :][:1] if len(known_numbers) else values[:1]
+
+
+def _spoken(signature: Signature, outputs: Arrays) -> str:
+    """An answer in words."""
+    code, proba = signature.output("label_code"), signature.output("probabilities")
+    if code is None:
+        value = signature.output("value")
+        told = outputs[value.tensor][0].tolist() if value else []
+        return repr(told[0] if len(told) == 1 else told)
+    label = repr(signature.classes[int(outputs[code.tensor][0])])
+    return label if proba is None else f"{label} with {outputs[proba.tensor][0].tolist()}"
+
+
+def _shown(row: dict[str, Any]) -> str:
+    parts = [f"{name}={value!r}" for name, value in list(row.items())[:12]]
+    return ", ".join(parts) + (", …" if len(row) > 12 else "")

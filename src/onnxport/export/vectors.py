@@ -1,0 +1,131 @@
+"""Support vector machines: kernels in double precision, one-against-one votes as libsvm counts
+them.
+
+Source: libsvm's `svm_predict_values` (`sklearn/svm/src/libsvm/svm.cpp`); `_ovr_decision_function`
+in `sklearn/utils/multiclass.py`.
+"""
+
+from __future__ import annotations
+
+from itertools import combinations
+from typing import Any
+
+import numpy as np
+from sklearn.svm import SVC, SVR, NuSVC, NuSVR
+
+from onnxport.export.decisions import code_from_raw, code_from_sign
+from onnxport.export.graph import Array, Columns
+from onnxport.export.public import probabilities
+from onnxport.export.registry import (
+    Classified,
+    Emission,
+    Refusal,
+    Valued,
+    emits,
+    numbers_only,
+)
+
+
+def _kernel_check(estimator: Any) -> Refusal | None:
+    if estimator._sparse:
+        return Refusal("X", "a model fitted on a sparse matrix doesn't convert", "Fit on an array.")
+    if estimator.kernel not in ("rbf", "poly", "sigmoid", "linear"):
+        return Refusal(
+            "kernel", "only the built-in kernels convert", "Use rbf, poly, sigmoid or linear."
+        )
+    return None
+
+
+def _kernel(emission: Emission, estimator: Any, columns: Columns) -> str:
+    """K(x, v) for every support vector v, double [N, vectors]."""
+    numbers_only(emission, estimator, columns)
+    graph, vectors = emission.graph, estimator.support_vectors_
+    x = graph.matrix(columns)
+    product = graph.node("MatMul", x, graph.constant(vectors.T))
+    if estimator.kernel == "linear":
+        return product
+    gamma = graph.constant(float(estimator._gamma))
+    if estimator.kernel == "rbf":
+        squares = graph.node("ReduceSumSquare", x, graph.integers([1]), keepdims=1)
+        both = graph.node("Add", squares, graph.constant((vectors**2).sum(axis=1)))
+        twice = graph.node("Mul", product, graph.constant(2.0))
+        distance = graph.node("Max", graph.node("Sub", both, twice), graph.constant(0.0))
+        return graph.node("Exp", graph.node("Neg", graph.node("Mul", distance, gamma)))
+    scaled = graph.node("Mul", product, gamma)
+    shifted = graph.node("Add", scaled, graph.constant(float(estimator.coef0)))
+    if estimator.kernel == "sigmoid":
+        return graph.node("Tanh", shifted)
+    return graph.node("Pow", shifted, graph.constant(float(estimator.degree)))
+
+
+@emits(SVR, NuSVR, check=_kernel_check)
+def emit_regressor(emission: Emission, estimator: Any, columns: Columns) -> Valued:
+    """Σ αᵥ K(x, v) + intercept."""
+    graph = emission.graph
+    kernel = _kernel(emission, estimator, columns)
+    total = graph.node("MatMul", kernel, graph.constant(estimator._dual_coef_.T))
+    return Valued(graph.node("Add", total, graph.constant(estimator._intercept_)))
+
+
+def _classifier_check(estimator: Any) -> Refusal | None:
+    if estimator.break_ties and len(estimator.classes_) > 2:
+        return Refusal("break_ties", "only libsvm's own votes convert", "Set break_ties=False.")
+    return _kernel_check(estimator)
+
+
+@emits(SVC, NuSVC, check=_classifier_check)
+def emit_classifier(emission: Emission, estimator: Any, columns: Columns) -> Classified:
+    """A positive decision votes for the first class of a pair; the first class with most votes
+    wins.
+    """
+    graph, classes = emission.graph, len(estimator.classes_)
+    kernel = _kernel(emission, estimator, columns)
+    pairs = graph.node("MatMul", kernel, graph.constant(_pair_weights(estimator)))
+    pairs = graph.node("Add", pairs, graph.constant(estimator._intercept_))
+    against = graph.node("Neg", pairs)
+    proba = probabilities(emission, estimator, columns)
+    if classes == 2:
+        code = code_from_sign(graph, against, tie_is_positive=True)
+        return Classified(code, proba, against)
+    votes, confidence = _votes(emission, pairs, against, classes)
+    scores = None
+    if estimator.decision_function_shape == "ovr":
+        size = graph.node("Add", graph.node("Abs", confidence), graph.constant(1.0))
+        share = graph.node("Div", confidence, graph.node("Mul", size, graph.constant(3.0)))
+        scores = graph.node("Add", votes, share)
+    return Classified(code_from_raw(graph, votes), proba, scores)
+
+
+def _pair_weights(estimator: Any) -> Array:
+    """The dual coefficient of every support vector in every pair of classes, [vectors, pairs]."""
+    counts = estimator._n_support
+    starts = np.concatenate([[0], np.cumsum(counts)])
+    pairs = list(combinations(range(len(counts)), 2))
+    weights = np.zeros((len(estimator.support_vectors_), len(pairs)))
+    for column, (i, j) in enumerate(pairs):
+        own, other = slice(starts[i], starts[i + 1]), slice(starts[j], starts[j + 1])
+        weights[own, column] = estimator._dual_coef_[j - 1, own]
+        weights[other, column] = estimator._dual_coef_[i, other]
+    return weights
+
+
+def _votes(emission: Emission, pairs: str, against: str, classes: int) -> tuple[str, str]:
+    """Votes for each class, and the sum of the decisions in its favour, each double [N, classes]."""
+    graph = emission.graph
+    first, second = (
+        np.array(
+            [
+                [float(pair[side] == c) for c in range(classes)]
+                for pair in combinations(range(classes), 2)
+            ]
+        )
+        for side in (0, 1)
+    )
+    wins = graph.to_double(graph.node("Greater", pairs, graph.constant(0.0)))
+    losses = graph.node("Sub", graph.constant(1.0), wins)
+    votes = graph.node(
+        "Add",
+        graph.node("MatMul", wins, graph.constant(first)),
+        graph.node("MatMul", losses, graph.constant(second)),
+    )
+    return votes, graph.node("MatMul", against, graph.constant(second - first))
