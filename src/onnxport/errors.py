@@ -1,21 +1,23 @@
-"""Everything that onnxport refuses or fails at, named by its place in the flow; nothing here knows
-HTTP.
+"""Everything that onnxport refuses or fails at, by its place in the flow; nothing here knows HTTP.
 
-OnnxportError ├── ExportError              an estimator can't become a model file │   ├──
-UnsupportedModel     a step, class or parameter that isn't known to convert exactly │   └──
-ParityError          the converted graph answers differently from the estimator ├── ModelFileError
-a file that can't be trusted: unreadable, damaged, unknown format, failed self-test ├── RequestError
-rows that can't be answered; carries one Detail for each fault │   ├── DecodingError        the
-bytes aren't a JSON document │   ├── ValidationError      the document doesn't fit the signature │
-├── TooLarge             more bytes or rows than the limits allow │   └── NonFiniteOutput      a
-legal row whose answer is infinite or not a number ├── InferenceError           the runtime failed
-on legal rows ├── OverloadedError          more work than can be queued ├── ClientError
-a server's answer, mirrored by the HTTP client │   ├── ConnectionFailed     no answer at all:
-refused, broken off, timed out │   └── ServerError          an answer that is no answer to the call;
-carries code, details and request id │       ├── RejectedRows     also a RequestError: the server
-refuses the rows, for the reasons in `details` │       └── ServerBusy       also an OverloadedError:
-try again after `retry_after` seconds ├── CheckError               a check could not be carried out
-└── SettingsError            a setting that isn't of its form
+OnnxportError
+├── ExportError           an estimator can't become a model file
+│   ├── UnsupportedModel  a step, class or parameter that isn't known to convert exactly
+│   └── ParityError       the converted graph answers differently from the estimator
+├── ModelFileError        a file that can't be trusted: damaged, unknown format, failed self-test
+├── RequestError          rows that can't be answered; carries one Detail for each fault
+│   ├── DecodingError     the bytes aren't a JSON document
+│   ├── ValidationError   the document doesn't fit the signature
+│   ├── TooLarge          more bytes or rows than the limits allow
+│   └── NonFiniteOutput   a legal row whose answer is infinite or not a number
+├── InferenceError        the runtime failed on legal rows
+├── OverloadedError       more work than can be queued
+├── ClientError           a call over HTTP brought no answer
+│   ├── ConnectionFailed  refused, broken off, timed out
+│   └── ServerError       an answer that is none to the call; carries code, details, request id
+│       ├── RejectedRows  also a RequestError: the rows are refused, for the reasons in `details`
+│       └── ServerBusy    also an OverloadedError: try again after `retry_after` seconds
+└── SettingsError         a setting that isn't of its form
 """
 
 from __future__ import annotations
@@ -183,10 +185,6 @@ class ServerBusy(ServerError, OverloadedError):
     ) -> None:
         super().__init__(status, details, request_id)
         self.retry_after = retry_after
-
-
-class CheckError(OnnxportError):
-    """A check could not be carried out, so nothing is known."""
 
 
 class SettingsError(OnnxportError):

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from onnxport.errors import ModelFileError
+from onnxport.errors import ModelFileError, shorten
 from onnxport.manifest import (
     BASELINE_KEY,
     CAPS,
@@ -40,6 +40,7 @@ _SPARSE_VALUES, _SPARSE_INDICES = 1, 2
 _TENSOR_EXTERNAL, _TENSOR_LOCATION = 13, 14
 _ATTRIBUTE_TENSORS, _ATTRIBUTE_GRAPHS, _ATTRIBUTE_SPARSE = {5, 10}, {6, 11}, {22, 23}
 _MAX_SUBGRAPH_DEPTH = 8
+_ENTRY_VALUE = 2
 
 
 @dataclass(frozen=True)
@@ -57,11 +58,13 @@ class ModelFile:
 
 def read_model_file(path: str | Path) -> ModelFile:
     """Reads and verifies a model file from disk. Raises ModelFileError with what is wrong with it."""
-    path = Path(path)
     try:
+        path = Path(path)
         content = path.read_bytes()
-    except OSError as err:
-        raise ModelFileError(f"{path.name}: {err.strerror}; give the path of a model file") from err
+    except (OSError, TypeError, ValueError) as err:
+        why = err.strerror if isinstance(err, OSError) else str(err)
+        name = path.name if isinstance(path, Path) else shorten(repr(path))
+        raise ModelFileError(f"{name}: {why}; give the path of a model file") from err
     try:
         return parse_model_file(content)
     except ModelFileError as err:
@@ -83,7 +86,7 @@ def parse_model_file(content: bytes) -> ModelFile:
         if len(metadata[key].encode()) > cap:
             raise ModelFileError(f"{key} is larger than the {cap} bytes allowed")
     digest = metadata[DIGEST_KEY]
-    if compute_digest(content, digest) != digest:
+    if compute_digest(content) != digest:
         raise ModelFileError(
             "the digest doesn't match: the file is damaged or was rewritten; "
             "copy it again, or save the model again"
@@ -118,19 +121,30 @@ def read_metadata(content: bytes) -> dict[str, str]:
     return metadata
 
 
-def compute_digest(content: bytes, written: str) -> str:
-    """SHA-256 over the whole file with the written digest's 64 characters replaced by zeros."""
-    if len(written) != 64 or content.count(written.encode()) != 1:
-        return ""
-    return hashlib.sha256(content.replace(written.encode(), BLANK_DIGEST.encode())).hexdigest()
+def compute_digest(content: bytes) -> str:
+    """SHA-256 over the whole file with the 64 characters of its own digest replaced by zeros."""
+    start, end = _digest_place(content)
+    blank = BLANK_DIGEST.encode()
+    return hashlib.sha256(b"".join((content[:start], blank, content[end:]))).hexdigest()
 
 
 def seal(content: bytes) -> bytes:
     """Puts the digest into bytes that were serialized with a blank one."""
-    blank = BLANK_DIGEST.encode()
-    if content.count(blank) != 1:
-        raise ModelFileError("the blank digest doesn't stand exactly once in the file")
-    return content.replace(blank, hashlib.sha256(content).hexdigest().encode())
+    start, end = _digest_place(content)
+    return b"".join((content[:start], compute_digest(content).encode(), content[end:]))
+
+
+def _digest_place(content: bytes) -> tuple[int, int]:
+    """Where the digest's value stands in the file."""
+    for number, _, value, start in _fields(memoryview(content)):
+        if number != _MODEL_METADATA or not isinstance(value, memoryview):
+            continue
+        if _read_entry(value)[0] != DIGEST_KEY:
+            continue
+        for part, _, text, inner in _fields(value):
+            if part == _ENTRY_VALUE and isinstance(text, memoryview) and len(text) == 64:
+                return start + inner, start + inner + 64
+    raise ModelFileError(f"{DIGEST_KEY} doesn't hold 64 characters; save the model again")
 
 
 def _read_entry(message: memoryview) -> tuple[str, str]:
@@ -193,7 +207,7 @@ def _walk_sparse(sparse: memoryview) -> None:
 
 
 def _walk_tensor(tensor: memoryview) -> None:
-    for number, wire, value in _fields(tensor):
+    for number, wire, value, _ in _fields(tensor):
         if number == _TENSOR_EXTERNAL or (number == _TENSOR_LOCATION and wire == 0 and value != 0):
             raise ModelFileError(
                 "the graph keeps weights in another file (external data), which is refused; "
@@ -203,14 +217,14 @@ def _walk_tensor(tensor: memoryview) -> None:
 
 def _messages(message: memoryview) -> Iterator[tuple[int, memoryview]]:
     """The length-delimited fields of a message: (field number, content)."""
-    for number, _, value in _fields(message):
+    for number, _, value, _ in _fields(message):
         if isinstance(value, memoryview):
             yield number, value
 
 
-def _fields(message: memoryview) -> Iterator[tuple[int, int, memoryview | int]]:
-    """All fields of a message: (number, wire type, content). Protocol Buffers' encoding
-    specification.
+def _fields(message: memoryview) -> Iterator[tuple[int, int, memoryview | int, int]]:
+    """All fields of a message: (number, wire type, content, where it starts). Protocol Buffers'
+    encoding specification.
     """
     position, end = 0, len(message)
     while position < end:
@@ -220,7 +234,7 @@ def _fields(message: memoryview) -> Iterator[tuple[int, int, memoryview | int]]:
             raise ModelFileError("not an ONNX model, or a damaged one: a field has the number 0")
         if wire == 0:
             value, position = _varint(message, position)
-            yield number, wire, value
+            yield number, wire, value, position
             continue
         if wire == 2:
             length, position = _varint(message, position)
@@ -230,7 +244,7 @@ def _fields(message: memoryview) -> Iterator[tuple[int, int, memoryview | int]]:
             raise ModelFileError("not an ONNX model, or a damaged one: an unknown wire type")
         if position + length > end:
             raise ModelFileError("not an ONNX model, or a truncated one: it ends in a field")
-        yield number, wire, message[position : position + length]
+        yield number, wire, message[position : position + length], position
         position += length
 
 

@@ -120,7 +120,8 @@ class Model:
         return pack(self.signature, batch.columns, batch.rows)
 
     def _read_frame(self, frame: Any) -> Batch:
-        names = list(frame.columns)
+        by_text = {str(name): name for name in frame.columns}
+        names = [str(name) for name in frame.columns]
         if len(set(names)) != len(names):
             raise _unfit("two columns of the DataFrame share a name; rename one")
         missing = [name for name in self.signature.names if name not in names]
@@ -138,7 +139,7 @@ class Model:
                     for n in unknown
                 ]
             )
-        columns = {name: _plain_column(frame[name]) for name in self.signature.names}
+        columns = {name: _plain_column(frame[by_text[name]]) for name in self.signature.names}
         return Batch(read_columns(self.signature, columns), len(frame), single=False)
 
     def _read_array(self, data: Any) -> Batch:

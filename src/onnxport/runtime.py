@@ -53,7 +53,10 @@ class RuntimeRefusal(Exception):
 class Graph:
     """An open graph. `inputs` and `outputs` map tensor names to ONNX Runtime's type strings."""
 
-    def __init__(self, content: bytes, *, threads: int = 1) -> None:
+    def __init__(
+        self, content: bytes, *, threads: int = 1, rows_per_run: int = ROWS_PER_RUN
+    ) -> None:
+        self._rows_per_run = rows_per_run
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = threads
         options.inter_op_num_threads = 1
@@ -70,15 +73,16 @@ class Graph:
         self._names = list(self.outputs)
 
     def run(self, feeds: Mapping[str, np.ndarray[Any, Any]]) -> Arrays:
-        """Answers [N, width] tensors; at most ROWS_PER_RUN rows at once, so that memory stays
+        """Answers [N, width] tensors; at most `rows_per_run` rows at once, so that memory stays
         bounded.
         """
         rows = len(next(iter(feeds.values())))
-        if rows <= ROWS_PER_RUN:
+        step = self._rows_per_run
+        if rows <= step:
             return self._run(feeds)
         parts = [
-            self._run({name: value[at : at + ROWS_PER_RUN] for name, value in feeds.items()})
-            for at in range(0, rows, ROWS_PER_RUN)
+            self._run({name: value[at : at + step] for name, value in feeds.items()})
+            for at in range(0, rows, step)
         ]
         return {name: np.concatenate([part[name] for part in parts]) for name in self._names}
 

@@ -30,7 +30,9 @@ class Session:
         self.signature = file.manifest.signature
         self.runtime_version = runtime.VERSION
         try:
-            self._graph = runtime.Graph(file.content, threads=threads)
+            self._graph = runtime.Graph(
+                file.content, threads=threads, rows_per_run=_rows_per_run(file)
+            )
         except runtime.RuntimeRefusal as err:
             log.debug("ONNX Runtime refused the graph", exc_info=err)
             wanted = self.manifest.get("runtime", {}).get("onnxruntime", "a newer one")
@@ -94,6 +96,11 @@ class Session:
             f"the self-test failed on ONNX Runtime {self.runtime_version}: {what}; "
             "serve it with the release it was saved with, or save the model again here"
         )
+
+
+def _rows_per_run(file: ModelFile) -> int:
+    rows = file.manifest.get("runtime", {}).get("rows_per_run", runtime.ROWS_PER_RUN)
+    return min(max(int(rows), 1), runtime.ROWS_PER_RUN)
 
 
 def open_session(file: ModelFile, *, threads: int = 1) -> Session:

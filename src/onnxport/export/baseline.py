@@ -35,21 +35,22 @@ def column_statistics(column: SampleColumn, *, redacted: bool) -> dict[str, Any]
 
 
 def number_statistics(known: Array) -> dict[str, Any]:
-    """Statistics of finite numbers, at least one."""
-    counts, edges = (
-        np.histogram(known, bins=_BINS) if np.ptp(known) > 0 else ([len(known)], [known[0]] * 2)
-    )
-    statistics = {
-        "mean": float(known.mean()),
-        "std": float(known.std()),
-        "quantiles": [float(q) for q in np.quantile(known, QUANTILES)],
-        "hist": {"edges": [float(e) for e in edges], "counts": [int(c) for c in counts]},
-    }
-    return statistics if _finite(statistics) else {}
+    """Statistics of finite numbers, at least one; none where they overflow."""
+    with np.errstate(over="ignore", invalid="ignore"):
+        quantiles = [float(q) for q in np.quantile(known, QUANTILES)]
+        statistics = {"mean": float(known.mean()), "std": float(known.std())}
+    if not np.isfinite([*statistics.values(), *quantiles]).all():
+        return {}
+    return statistics | {"quantiles": quantiles, "hist": _histogram(known)}
 
 
-def _finite(statistics: dict[str, Any]) -> bool:
-    return bool(np.isfinite([statistics["mean"], statistics["std"]]).all())
+def _histogram(known: Array) -> dict[str, Any]:
+    """Twenty bins, or one where the numbers lie too close together for so many."""
+    try:
+        counts, edges = np.histogram(known, bins=_BINS)
+    except ValueError:
+        counts, edges = np.array([len(known)]), np.array([known.min(), known.max()])
+    return {"edges": edges.tolist(), "counts": counts.tolist()}
 
 
 def _string_statistics(values: Array, *, redacted: bool) -> dict[str, Any]:

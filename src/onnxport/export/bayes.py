@@ -18,6 +18,7 @@ from onnxport.export.registry import (
     Classified,
     Emission,
     emits,
+    finite_only,
     numbers_only,
 )
 
@@ -42,6 +43,7 @@ def emit_complement(emission: Emission, estimator: Any, columns: Columns) -> Cla
 def emit_bernoulli(emission: Emission, estimator: Any, columns: Columns) -> Classified:
     """x · (log p - log(1 - p)) + Σ log(1 - p) + log prior, on binarized x."""
     numbers_only(emission, estimator, columns)
+    finite_only(emission, columns)
     graph = emission.graph
     x = graph.matrix(columns)
     if estimator.binarize is not None:
@@ -59,6 +61,7 @@ def emit_bernoulli(emission: Emission, estimator: Any, columns: Columns) -> Clas
 def emit_gaussian(emission: Emission, estimator: Any, columns: Columns) -> Classified:
     """log prior - ½ Σ log(2π var) - ½ Σ (x - θ)² / var, a class at a time: small memory."""
     numbers_only(emission, estimator, columns)
+    finite_only(emission, columns)
     if columns.single:
         emission.relax(TOLERANT_BAR)
     graph = emission.graph

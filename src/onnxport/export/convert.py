@@ -17,6 +17,7 @@ from onnxport.export.subject import Subject
 from onnxport.signature import Output, Tensor
 
 NUMBERS = "num"
+DECISION = "decision"
 _CODE, _PROBA, _VALUE, _REFUSED = "code", "proba", "value", "refused"
 _ELEMENT = {"FP64": TensorProto.DOUBLE, "BYTES": TensorProto.STRING}
 
@@ -25,19 +26,23 @@ _ELEMENT = {"FP64": TensorProto.DOUBLE, "BYTES": TensorProto.STRING}
 class Conversion:
     """The graph, its tensors in the project's terms, and what the parity gate must know of it.
 
-    places: (tensor, column) of each used feature, by name.
+    places: (tensor, column) of each used feature, by name. judged: the graph with its
+    decision_function as one more output, for the gate, where it has one.
     """
 
     model: onnx.ModelProto
+    judged: onnx.ModelProto | None
     tensors: tuple[Tensor, ...]
     outputs: tuple[Output, ...]
     places: dict[str, tuple[str, int]]
     emission: Emission
 
 
-def convert(subject: Subject, columns: Sequence[SampleColumn]) -> Conversion:
+def convert(subject: Subject, columns: Sequence[SampleColumn], targets: int) -> Conversion:
     """Emits the whole estimator. Raises UnsupportedModel for a part that isn't known to convert
     exactly.
+
+    targets: how many numbers a regressor answers a row.
     """
     emission = Emission(Graph())
     tensors, places = _layout(columns)
@@ -46,17 +51,19 @@ def convert(subject: Subject, columns: Sequence[SampleColumn]) -> Conversion:
     result = emit(
         emission, subject.estimator, _raw_columns(emission.graph, columns, tensors, places)
     )
-    outputs = _name_outputs(emission, subject, result)
-    model = emission.graph.build(
-        "onnxport",
-        [
-            helper.make_tensor_value_info(t.name, _ELEMENT[t.datatype], ["N", t.width])
-            for t in tensors
-        ],
-        [_value_info(output) for output in outputs],
-    )
+    outputs = _name_outputs(emission, subject, result, targets)
+    inputs = [
+        helper.make_tensor_value_info(t.name, _ELEMENT[t.datatype], ["N", t.width]) for t in tensors
+    ]
+    infos = [_value_info(output) for output in outputs]
+    model = emission.graph.build("onnxport", inputs, infos)
     onnx.checker.check_model(model, full_check=True)
-    return Conversion(model, tensors, outputs, places, emission)
+    judged = None
+    if isinstance(result, Classified) and result.decision and subject.gives_decisions:
+        emission.graph.rename(result.decision, DECISION)
+        decision = helper.make_tensor_value_info(DECISION, TensorProto.DOUBLE, ["N", None])
+        judged = emission.graph.build("onnxport", inputs, [*infos, decision])
+    return Conversion(model, judged, tensors, outputs, places, emission)
 
 
 def _layout(
@@ -91,13 +98,15 @@ def _raw_columns(
             items.append(Column(tensor, index, 1, "string", "object", Origin(column.name)))
         else:
             tensor = single if column.dtype == "float32" else NUMBERS
-            dtype = column.dtype if column.dtype != "bool" else "float64"
             place = places[column.name][1]
+            dtype = str(column.numpy_dtype)
             items.append(Column(tensor, place, width, "number", dtype, Origin(column.name)))
     return Columns(tuple(items))
 
 
-def _name_outputs(emission: Emission, subject: Subject, result: object) -> tuple[Output, ...]:
+def _name_outputs(
+    emission: Emission, subject: Subject, result: object, targets: int
+) -> tuple[Output, ...]:
     """The result's tensors under their public names."""
     graph = emission.graph
     outputs = []
@@ -111,7 +120,7 @@ def _name_outputs(emission: Emission, subject: Subject, result: object) -> tuple
             outputs.append(Output(_PROBA, "probabilities", len(subject.classes)))
     elif isinstance(result, Valued):
         graph.rename(result.value, _VALUE)
-        outputs.append(Output(_VALUE, "value", _targets(subject)))
+        outputs.append(Output(_VALUE, "value", targets))
     else:
         raise ExportError("the pipeline ends in a transformer; put a classifier or regressor there")
     if emission.refused:
@@ -121,20 +130,6 @@ def _name_outputs(emission: Emission, subject: Subject, result: object) -> tuple
         graph.rename(marks, _REFUSED)
         outputs.append(Output(_REFUSED, "refused", 1))
     return tuple(outputs)
-
-
-def _targets(subject: Subject) -> int:
-    """How many numbers a regressor answers a row."""
-    estimator = subject.estimator
-    while hasattr(estimator, "best_estimator_") or hasattr(estimator, "steps"):
-        inner = getattr(estimator, "best_estimator_", None)
-        estimator = inner if inner is not None else estimator.steps[-1][1]
-    return int(getattr(estimator, "n_outputs_", 0)) or _rows_of_coefficients(estimator)
-
-
-def _rows_of_coefficients(estimator: object) -> int:
-    coefficients = getattr(estimator, "coef_", None)
-    return 1 if coefficients is None or coefficients.ndim == 1 else int(coefficients.shape[0])
 
 
 def _value_info(output: Output) -> onnx.ValueInfoProto:

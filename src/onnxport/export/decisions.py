@@ -62,8 +62,3 @@ def normalized(graph: Graph, proba: str) -> str:
     )
     filled = graph.node("Where", empty, graph.constant(1.0), proba)
     return graph.node("Div", filled, graph.node("ReduceSum", filled, axes, keepdims=1))
-
-
-def as_column(graph: Graph, tensor: str) -> str:
-    """[N] or [N, 1] as [N, 1]."""
-    return graph.node("Reshape", tensor, graph.integers([-1, 1]))

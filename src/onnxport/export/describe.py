@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -32,14 +32,18 @@ def read_feature_options(features: Any) -> FeatureOptions:
         return FeatureOptions(None, {})
     if isinstance(features, Mapping):
         for name, note in features.items():
+            if not isinstance(note, Mapping) or not all(isinstance(v, str) for v in note.values()):
+                raise ExportError(f"features[{name!r}] takes {{description, unit}} as strings")
             wrong = [key for key in note if key not in _NOTE_KEYS]
             if wrong:
                 raise ExportError(
                     f"features[{name!r}] has the key {wrong[0]!r}; it takes description and unit"
                 )
         return FeatureOptions(None, features)
+    if isinstance(features, str) or not isinstance(features, Iterable):
+        raise ExportError("features= takes a list of names, or {name: {description, unit}}")
     names = tuple(features)
-    if isinstance(features, str) or not all(isinstance(name, str) for name in names):
+    if not all(isinstance(name, str) for name in names):
         raise ExportError("features= takes a list of names, or {name: {description, unit}}")
     twice = next((name for name in names if names.count(name) > 1), None)
     if twice is not None:

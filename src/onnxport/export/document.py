@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import platform
+import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
@@ -14,7 +15,7 @@ import numpy as np
 import onnx
 import sklearn
 
-from onnxport.errors import ExportError
+from onnxport.errors import ExportError, shorten
 from onnxport.export.baseline import column_statistics, number_statistics
 from onnxport.export.graph import IR_VERSION, OPSET, RUNTIMES
 from onnxport.export.oracle import Oracle
@@ -37,6 +38,8 @@ from onnxport.manifest import (
 from onnxport.modelfile import BLANK_DIGEST, MAX_BYTES, seal
 from onnxport.signature import Signature
 
+_RUN_BYTES = 64 * 1024**2
+
 
 @dataclass(frozen=True, slots=True)
 class Facts:
@@ -58,8 +61,9 @@ def describe_model(
     *,
     facts: Facts,
     target: Any,
+    row_bytes: int,
 ) -> dict[str, Any]:
-    """The manifest as a JSON object."""
+    """The manifest as a JSON object. row_bytes: the widest tensor inside the graph, a row."""
     now = datetime.now(UTC)
     model = {
         "name": facts.name,
@@ -83,6 +87,7 @@ def describe_model(
             "locale": "C.UTF-8",
             "custom_ops": [],
             "external_data": False,
+            "rows_per_run": _rows_per_run(row_bytes),
         },
         "source": _source(subject),
         "training": _training(subject, sample, target),
@@ -93,13 +98,37 @@ def describe_model(
     return _under_cap(document, signature)
 
 
-def _under_cap(document: dict[str, Any], signature: Signature) -> dict[str, Any]:
-    """The manifest, with fewer categories told where it would be too large."""
+def _rows_per_run(row_bytes: int) -> int:
+    """How many rows may go through the graph at once, so that its widest tensor stays small."""
+    return max(16, min(4096, _RUN_BYTES // max(row_bytes, 1)))
+
+
+def check_facts(facts: Facts) -> None:
+    """Refuses what can't stand in a manifest."""
+    for name in ("name", "version", "description", "author", "license"):
+        value = getattr(facts, name)
+        if value is not None and not _is_text(value):
+            raise ExportError(f"{name}= must be a string, and is {shorten(repr(value))}")
+    if not isinstance(facts.metadata, Mapping):
+        raise ExportError(f"metadata= must be a mapping, and is {shorten(repr(facts.metadata))}")
     try:
-        size = len(canonical(document).encode())
+        canonical(dict(facts.metadata)).encode()
     except (TypeError, ValueError) as err:
         raise ExportError(f"metadata= must be JSON: {err}") from err
-    if size <= CAPS[MANIFEST_KEY]:
+
+
+def _is_text(value: Any) -> bool:
+    """A string that UTF-8 can carry."""
+    try:
+        value.encode("utf-8")
+    except (AttributeError, UnicodeEncodeError):
+        return False
+    return isinstance(value, str)
+
+
+def _under_cap(document: dict[str, Any], signature: Signature) -> dict[str, Any]:
+    """The manifest, with fewer categories told where it would be too large."""
+    if len(canonical(document).encode()) <= CAPS[MANIFEST_KEY]:
         return document
     if any(
         f.refuses_unknown and len(f.categories or ()) > MAX_CATEGORIES for f in signature.features
@@ -152,12 +181,14 @@ def _training(subject: Subject, sample: Sample, target: Any) -> dict[str, Any]:
 
 def _metrics(subject: Subject, sample: Sample, target: Any) -> dict[str, Any]:
     """The estimator's own score on X and y: accuracy, or R²."""
-    rows = len(target)
-    if rows != sample.rows:
-        raise ExportError(f"y has {rows} entries, and X has {sample.rows} rows")
+    if np.ndim(target) == 0 or len(target) != sample.rows:
+        given = "no length" if np.ndim(target) == 0 else f"{len(target)} entries"
+        raise ExportError(f"y has {given}, and X has {sample.rows} rows")
     X = sample.restore(sample.table())
     try:
-        score = float(subject.estimator.score(X, target))
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # a score of one row, for example, is undefined
+            score = float(subject.estimator.score(X, target))
     except (TypeError, ValueError) as err:
         raise ExportError(f"y doesn't fit the estimator: {err}; pass the targets of X") from err
     metrics = {"accuracy" if len(subject.classes) else "r2": score} if np.isfinite(score) else {}

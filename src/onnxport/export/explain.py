@@ -9,8 +9,8 @@ import numpy as np
 from onnxport.errors import ParityError
 from onnxport.export.clean_run import run_clean
 from onnxport.export.graph import Array
-from onnxport.export.oracle import Oracle, apart, expected_outputs
-from onnxport.export.parity import Parity, Worst, feeds
+from onnxport.export.oracle import apart, expected_outputs
+from onnxport.export.parity import Judge, Parity, Worst, feeds
 from onnxport.export.registry import ROUGH_BAR
 from onnxport.export.rows import RowSet
 from onnxport.export.sample import take
@@ -18,21 +18,14 @@ from onnxport.signature import Signature
 from onnxport.tensors import Arrays
 
 
-def explain(
-    content: bytes,
-    oracle: Oracle,
-    signature: Signature,
-    classes: Any,
-    found: Worst,
-    parity: Parity,
-) -> ParityError:
+def explain(judge: Judge, found: Worst, parity: Parity) -> ParityError:
     """The error with the worst row, both answers, and the column that matters."""
     table = take(found.row_set.table, [found.index])
-    expected = expected_outputs(oracle, signature, classes, table)
-    got = run_clean(content, [feeds(signature, RowSet("worst", table))])[0]
+    expected = expected_outputs(judge.oracle, judge.signature, judge.classes, table)
+    got = run_clean(judge.content, [feeds(judge.signature, RowSet("worst", table))])[0]
     row = {name: values.tolist()[0] for name, values in table.items()}
-    column = _column_that_matters(content, oracle, signature, classes, found)
-    wanted, given = _spoken(signature, expected), _spoken(signature, got)
+    column = _column_that_matters(judge, found)
+    wanted, given = _spoken(judge.signature, expected), _spoken(judge.signature, got)
     matters = f", where {column!r} = {row[column]!r} matters most" if column else ""
     message = (
         f"the converted graph answers differently from the estimator: {parity.label_flips} label flips in "
@@ -54,9 +47,7 @@ def _advice(parity: Parity) -> str:
     return "Please report the estimator's class and parameters: this should convert exactly"
 
 
-def _column_that_matters(
-    content: bytes, oracle: Oracle, signature: Signature, classes: Any, found: Worst
-) -> str | None:
+def _column_that_matters(judge: Judge, found: Worst) -> str | None:
     """The feature whose replacement by a usual value makes most of the difference go away."""
     base = found.row_set.table
     rows = [
@@ -66,15 +57,15 @@ def _column_that_matters(
         }
         for changed in base
     ]
-    tables = [row for row in rows if oracle.answers(row)]
-    names = [name for name, row in zip(base, rows, strict=True) if oracle.answers(row)]
+    tables = [row for row in rows if judge.oracle.answers(row)]
+    names = [name for name, row in zip(base, rows, strict=True) if judge.oracle.answers(row)]
     if not tables:
         return None
-    answers = run_clean(content, [feeds(signature, RowSet("probe", t)) for t in tables])
+    answers = run_clean(judge.content, [feeds(judge.signature, RowSet("probe", t)) for t in tables])
     left = []
     for table, got in zip(tables, answers, strict=True):
-        wanted = expected_outputs(oracle, signature, classes, table)
-        flipped, difference = apart(signature, wanted, got)
+        wanted = expected_outputs(judge.oracle, judge.signature, judge.classes, table)
+        flipped, difference = apart(judge.signature, wanted, got)
         left.append(float("inf") if flipped[0] else float(difference[0]))
     best = int(np.argmin(left))
     return names[best] if left[best] < found.difference else None

@@ -33,6 +33,8 @@ class Column:
     came from.
 
     origin: the feature it derives from by a monotone map that can be inverted, or None.
+    finite: it can't overflow, whatever the features. exact: it equals the library's to the last
+    bit.
     """
 
     tensor: str
@@ -41,6 +43,8 @@ class Column:
     kind: Literal["number", "string"]
     dtype: str = "float64"
     origin: Origin | None = None
+    finite: bool = True
+    exact: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +74,14 @@ class Columns:
     def single(self) -> bool:
         """scikit-learn computes on these in float32."""
         return self.dtype == np.float32
+
+    @property
+    def finite(self) -> bool:
+        return all(column.finite for column in self.items)
+
+    @property
+    def exact(self) -> bool:
+        return all(column.exact for column in self.items)
 
     @property
     def raw(self) -> bool:
@@ -193,10 +205,16 @@ def number_columns(
     *,
     dtype: str = "float64",
     origins: Sequence[Origin | None] | None = None,
+    finite: bool = False,
+    exact: bool = True,
 ) -> Columns:
     """All columns of a [N, width] double tensor."""
     known = origins or [None] * width
-    return Columns(tuple(Column(tensor, i, width, "number", dtype, known[i]) for i in range(width)))
+    return Columns(
+        tuple(
+            Column(tensor, i, width, "number", dtype, known[i], finite, exact) for i in range(width)
+        )
+    )
 
 
 def joined(parts: Iterable[Columns]) -> Columns:
@@ -205,4 +223,5 @@ def joined(parts: Iterable[Columns]) -> Columns:
 
 
 def with_dtype(columns: Columns, dtype: str) -> Columns:
+    """The same columns after they were brought together in one array of this dtype."""
     return Columns(tuple(replace(column, dtype=dtype) for column in columns.items))

@@ -9,9 +9,11 @@ from dataclasses import replace
 from typing import Any
 
 import numpy as np
+from sklearn.compose import ColumnTransformer
+from sklearn.pipeline import Pipeline
 
 from onnxport.export.sample import Sample, SampleColumn
-from onnxport.export.subject import Subject, encoder_categories
+from onnxport.export.subject import Subject
 
 _ROWS = 512
 _SEED = 7
@@ -20,7 +22,7 @@ _SEED = 7
 def imagine_columns(subject: Subject, names: Sequence[str] | None) -> tuple[SampleColumn, ...]:
     """Numbers, but for the columns that an encoder was fitted on with strings."""
     chosen = names or [f"x{i}" for i in range(subject.width)]
-    categories = encoder_categories(subject.estimator, list(range(subject.width)))
+    categories = _encoder_categories(subject.estimator, list(range(subject.width)))
     return tuple(
         _imagine_column(name, categories.get(i, set()), used=bool(subject.used[i]))
         for i, name in enumerate(chosen)
@@ -56,3 +58,25 @@ def _values(column: SampleColumn, splits: Sequence[float], rng: np.random.Genera
         return rng.normal(size=_ROWS)
     margin = (splits[-1] - splits[0]) * 0.1 or 1.0
     return rng.uniform(splits[0] - margin, splits[-1] + margin, _ROWS)
+
+
+def _encoder_categories(estimator: Any, columns: Sequence[int]) -> dict[int, set[Any]]:
+    """The categories that encoders were fitted with, by the column of X that they read directly."""
+    if isinstance(estimator, Pipeline) and estimator.steps:
+        return _encoder_categories(estimator.steps[0][1], columns)
+    if hasattr(estimator, "best_estimator_"):
+        return _encoder_categories(estimator.best_estimator_, columns)
+    if isinstance(estimator, ColumnTransformer):
+        found: dict[int, set[Any]] = {}
+        for name, transformer, _ in estimator.transformers_:
+            if not isinstance(transformer, str):
+                inner = [columns[i] for i in estimator._transformer_to_input_indices[name]]
+                found |= _encoder_categories(transformer, inner)
+        return found
+    categories = getattr(estimator, "categories_", None)
+    if categories is None or len(categories) != len(columns):
+        return {}
+    return {
+        column: {value for value in values.tolist() if value is not None and value == value}
+        for column, values in zip(columns, categories, strict=True)
+    }

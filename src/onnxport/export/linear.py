@@ -31,6 +31,7 @@ from onnxport.export.registry import (
     Refusal,
     Valued,
     emits,
+    finite_only,
     numbers_only,
 )
 
@@ -38,6 +39,7 @@ from onnxport.export.registry import (
 def linear(emission: Emission, estimator: Any, columns: Columns, coef: Any, intercept: Any) -> str:
     """X · coefᵀ + intercept, double [N, rows of coef]."""
     numbers_only(emission, estimator, columns)
+    finite_only(emission, columns)
     if columns.single:  # the library multiplies in float32
         emission.relax(TOLERANT_BAR)
     graph = emission.graph

@@ -29,6 +29,14 @@ class Oracle:
     def predict(self, table: Table) -> Any:
         return np.asarray(self.call("predict", table))
 
+    def decisions(self, table: Table) -> Array | None:
+        """decision_function as [rows, k], or None where it has none."""
+        try:
+            scores = np.asarray(self.call("decision_function", table), dtype=np.float64)
+        except AttributeError:
+            return None
+        return scores.reshape(len(scores), -1)
+
     def answers(self, table: Table) -> bool:
         """Whether it answers these rows. An estimator may refuse with any exception."""
         try:

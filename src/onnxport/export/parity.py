@@ -11,12 +11,15 @@ from typing import Any
 import numpy as np
 
 from onnxport import runtime
-from onnxport.compare import worst
+from onnxport.compare import by_row, relative_difference, worst
+from onnxport.errors import ExportError
 from onnxport.export.clean_run import run_clean
+from onnxport.export.convert import DECISION
 from onnxport.export.graph import Array
-from onnxport.export.oracle import Oracle, apart
-from onnxport.export.rows import RowSet, without_overflow
-from onnxport.export.ties import Expected, Rules, ask, score_scale
+from onnxport.export.oracle import Oracle, apart, expected_outputs
+from onnxport.export.rows import RowSet, keep_rows
+from onnxport.export.sample import Table, take
+from onnxport.export.ties import Rules, Suspects, excused
 from onnxport.signature import Signature
 from onnxport.tensors import Arrays, pack
 
@@ -54,27 +57,34 @@ class Worst:
     difference: float
 
 
-def prove(
-    content: bytes,
-    oracle: Oracle,
-    signature: Signature,
-    classes: Any,
-    row_sets: Sequence[RowSet],
-    *,
-    bar: float,
-    has_trees: bool,
-) -> tuple[Parity, Worst | None]:
-    """Compares on all rows. Returns the certificate, and the worst row where the graph answers
-    differently.
+@dataclass(frozen=True)
+class Judge:
+    """What the gate needs beside the rows. content: the graph that will be written. judged: the
+    same with decision_function as one more output, or None.
     """
-    kept, refused = _answerable(oracle, row_sets)
-    rules = Rules(bar, score_scale(oracle, kept[0].table), has_trees)
-    expected = [ask(oracle, signature, classes, row_set, rules) for row_set in kept]
-    answers = run_clean(content, [feeds(signature, row_set) for row_set in kept])
+
+    oracle: Oracle
+    signature: Signature
+    classes: Any
+    content: bytes
+    judged: bytes | None
+    bar: float
+    strict: bool
+
+
+def prove(judge: Judge, row_sets: Sequence[RowSet]) -> tuple[Parity, Worst | None]:
+    """Compares on all rows. Returns the certificate, and the worst row where the graph answers
+    differently. Raises ExportError where the estimator refuses most of the rows drawn from X.
+    """
+    kept, refused = _answerable(judge.oracle, row_sets)
+    rules = Rules(judge.bar, _scale(judge.oracle, kept[0].table), judge.strict)
+    asked = [feeds(judge.signature, row_set) for row_set in kept]
+    answers = run_clean(judge.content, asked)
+    scores = _graph_scores(judge, asked, answers)
     flips = ties = 0
     largest, worst_row = 0.0, None
-    for row_set, wanted, got in zip(kept, expected, answers, strict=True):
-        flipped, tied, difference = _compare(signature, wanted, got)
+    for row_set, got, graph_scores in zip(kept, answers, scores, strict=True):
+        flipped, tied, difference = _compare(judge, row_set, got, graph_scores, rules)
         flips, ties = flips + int(flipped.sum()), ties + tied
         largest = max(largest, worst(difference))
         difference = np.where(flipped, np.inf, difference)
@@ -85,14 +95,28 @@ def prove(
         row_sets=tuple(row_set.name for row_set in kept),
         label_flips=flips,
         max_abs=largest,
-        tolerance=bar,
+        tolerance=judge.bar,
         onnxruntime=runtime.VERSION,
         ties=ties,
         refused=refused,
     )
-    if worst_row is None or (flips == 0 and largest <= bar):
-        return parity, None
-    return parity, worst_row
+    return parity, worst_row if flips or largest > judge.bar else None
+
+
+def _scale(oracle: Oracle, table: Table) -> float:
+    """How large the sums are that make a score: a tie is a difference that vanishes beside it."""
+    scores = oracle.decisions(table)
+    return 1.0 if scores is None else max(1.0, float(np.abs(scores).max(initial=0.0)))
+
+
+def _graph_scores(
+    judge: Judge, asked: Sequence[Arrays], answers: Sequence[Arrays]
+) -> list[Array | None]:
+    """What the graph's labels hang on: its decision_function, else its probabilities."""
+    if judge.judged is not None:
+        return [by_row(got[DECISION]) for got in run_clean(judge.judged, asked)]
+    proba = judge.signature.output("probabilities")
+    return [None if proba is None else got[proba.tensor] for got in answers]
 
 
 def _answerable(oracle: Oracle, row_sets: Sequence[RowSet]) -> tuple[list[RowSet], int]:
@@ -100,20 +124,55 @@ def _answerable(oracle: Oracle, row_sets: Sequence[RowSet]) -> tuple[list[RowSet
     kept, refused = [], 0
     for row_set in row_sets:
         answered = oracle.answered(row_set.table)
+        if row_set.name == "heldout" and answered.mean() < 0.5:
+            raise ExportError(
+                f"the estimator refuses {int((~answered).sum())} of {row_set.rows} rows drawn from "
+                "X, so nothing can be proven; pass an X like the one it was fitted on"
+            )
         refused += int((~answered).sum())
         if row_set.rows == 0 or answered.any():
-            kept.append(without_overflow(row_set, answered))
+            kept.append(keep_rows(row_set, answered))
     return kept, refused
 
 
-def _compare(signature: Signature, wanted: Expected, got: Arrays) -> tuple[Array, int, Array]:
-    """Flipped rows, how many more differ only in a tie, and each row's largest difference of a
-    number.
+def _compare(
+    judge: Judge, row_set: RowSet, got: Arrays, graph_scores: Array | None, rules: Rules
+) -> tuple[Array, int, Array]:
+    """Flipped rows, how many more differ only by rounding, and each row's largest difference of a
+    number, the decision function's relative to its usual size.
     """
-    flipped, difference = apart(signature, wanted.outputs, got)
-    excused = (flipped & wanted.tied) | wanted.unsettled
-    ties = int((excused & (flipped | (difference > 0))).sum())
-    return flipped & ~excused, ties, np.where(wanted.unsettled, 0.0, difference)
+    oracle, signature = judge.oracle, judge.signature
+    expected = expected_outputs(oracle, signature, judge.classes, row_set.table)
+    flipped, difference = apart(signature, expected, got)
+    if row_set.rows == 0:
+        return flipped, 0, difference
+    scores = oracle.decisions(row_set.table)
+    if scores is not None and judge.judged is not None and graph_scores is not None:
+        size = np.maximum(rules.scale, np.abs(scores))
+        decided = relative_difference(scores / size, graph_scores / size)
+        difference = np.maximum(difference, by_row(decided).max(axis=1, initial=0.0))
+    elif scores is None:
+        proba = signature.output("probabilities")
+        scores = None if proba is None else expected[proba.tensor]
+    else:
+        graph_scores = None
+    rows = np.flatnonzero(flipped | (difference > rules.bar))
+    if not len(rows):
+        return flipped, 0, difference
+    suspects = Suspects(
+        take(row_set.table, rows),
+        {name: values[rows] for name, values in expected.items()},
+        flipped[rows],
+        difference[rows],
+        None if scores is None else scores[rows],
+        None if graph_scores is None else graph_scores[rows],
+    )
+    on_boundary = row_set.name == "ties"
+    excuse = rows[
+        excused(oracle, signature, judge.classes, suspects, rules, on_boundary=on_boundary)
+    ]
+    flipped[excuse], difference[excuse] = False, 0.0
+    return flipped, len(excuse), difference
 
 
 def feeds(signature: Signature, row_set: RowSet) -> Arrays:

@@ -17,12 +17,14 @@ from sklearn import feature_selection, preprocessing
 from sklearn.decomposition import PCA, TruncatedSVD
 from sklearn.impute import SimpleImputer
 
+from onnxport.datatypes import MAX_EXACT_INTEGER
 from onnxport.export.graph import ML, Array, Column, Columns, joined, number_columns
 from onnxport.export.registry import (
     TOLERANT_BAR,
     Emission,
     Refusal,
     emits,
+    finite_only,
     numbers_only,
     refuse,
 )
@@ -53,7 +55,7 @@ def _scaled(columns: Columns, tensor: str, shift: Any, scale: Any) -> Columns:
         for column, s, d in zip(columns.items, shifts, scales, strict=True)
     ]
     dtype = "float32" if columns.single else "float64"
-    return number_columns(tensor, width, dtype=dtype, origins=origins)
+    return number_columns(tensor, width, dtype=dtype, origins=origins, exact=columns.exact)
 
 
 @emits(preprocessing.StandardScaler)
@@ -128,17 +130,20 @@ def _clipped(emission: Emission, x: str, low: float, high: float) -> str:
 
 @emits(preprocessing.Normalizer)
 def emit_normalizer(emission: Emission, estimator: Any, columns: Columns) -> Columns:
-    """Each row divided by its norm; a row of zeros stays."""
+    """Each row divided by its norm; a row of nearly nothing stays (`_handle_zeros_in_scale`)."""
     numbers_only(emission, estimator, columns)
+    finite_only(emission, columns)
     graph = emission.graph
     if columns.single:
         emission.relax(TOLERANT_BAR)
     x, axes = graph.matrix(columns), graph.integers([1])
     op = {"l1": "ReduceL1", "l2": "ReduceL2", "max": "ReduceMax"}[estimator.norm]
     norm = graph.node(op, graph.node("Abs", x) if op == "ReduceMax" else x, axes, keepdims=1)
-    zero = graph.node("Equal", norm, graph.constant(0.0))
-    x = graph.node("Div", x, graph.node("Where", zero, graph.constant(1.0), norm))
-    return number_columns(x, len(columns))
+    nothing = 10 * np.finfo(np.float32 if columns.single else np.float64).eps
+    small = graph.node("Less", norm, graph.constant(nothing))
+    x = graph.node("Div", x, graph.node("Where", small, graph.constant(1.0), norm))
+    dtype = "float32" if columns.single else "float64"
+    return number_columns(x, len(columns), dtype=dtype, exact=False)
 
 
 @emits(preprocessing.Binarizer)
@@ -148,7 +153,7 @@ def emit_binarizer(emission: Emission, estimator: Any, columns: Columns) -> Colu
     above = graph.node("Greater", graph.matrix(columns), graph.constant(float(estimator.threshold)))
     for column in columns.items:
         emission.split_at(column.origin, float(estimator.threshold))
-    return number_columns(graph.to_double(above), len(columns))
+    return number_columns(graph.to_double(above), len(columns), finite=True)
 
 
 def _function_check(estimator: Any) -> Refusal | None:
@@ -201,7 +206,14 @@ def emit_simple_imputer(emission: Emission, estimator: Any, columns: Columns) ->
     x = graph.rounded(x) if columns.single else x
     dtype = "float32" if columns.single else "float64"
     origins = [column.origin for column in columns.items]
-    return number_columns(x, len(columns), dtype=dtype, origins=origins)
+    return number_columns(
+        x,
+        len(columns),
+        dtype=dtype,
+        origins=origins,
+        finite=columns.finite,
+        exact=columns.exact,
+    )
 
 
 def _one_hot_check(estimator: Any) -> Refusal | None:
@@ -234,22 +246,36 @@ def emit_one_hot(emission: Emission, estimator: Any, columns: Columns) -> Column
     dropped = estimator.drop_idx_ if estimator.drop_idx_ is not None else [None] * len(columns)
     parts = []
     for column, categories, drop in zip(columns.items, estimator.categories_, dropped, strict=True):
-        kept = [c for i, c in enumerate(categories) if i != drop]
-        if kept:
-            hot = _equal_to(emission, estimator, column, kept)
-            parts.append(number_columns(emission.graph.to_double(hot), len(kept)))
+        hot = emission.graph.to_double(_equal_to(emission, estimator, column, list(categories)))
+        part = number_columns(hot, len(categories), dtype=_dtype(estimator), finite=True)
+        parts.append(part.pick(i for i in range(len(categories)) if i != drop))
     return joined(parts)
 
 
+def _dtype(estimator: Any) -> str:
+    return str(np.dtype(estimator.dtype))
+
+
 def _equal_to(emission: Emission, estimator: Any, column: Column, categories: Sequence[Any]) -> str:
-    """Which of the categories a row holds, bool [N, categories]."""
+    """Which of the categories a row holds, bool [N, categories]. Rows that hold none are marked as
+    refused where the encoder refuses them and the signature can't see it.
+    """
     graph = emission.graph
+    if column.origin is not None:
+        emission.categories.setdefault(column.origin.feature, set()).update(categories)
     if column.kind == "string":
         codes = _string_codes(emission, estimator, column, categories)
-        return graph.node("Equal", codes, graph.integers(np.arange(len(categories))[None, :]))
-    values = np.array([_number(emission, estimator, c) for c in categories])
-    x = graph.matrix(Columns((column,)))
-    return graph.node("Equal", x, graph.constant(values[None, :]))
+        hot = graph.node("Equal", codes, graph.integers(np.arange(len(categories))[None, :]))
+    else:
+        values = np.array([_number(emission, estimator, c) for c in categories])
+        x = graph.matrix(Columns((column,)))
+        hot = graph.node("Equal", x, graph.constant(values[None, :]))
+    if estimator.handle_unknown == "error" and not Columns((column,)).raw:
+        known = graph.node(
+            "ReduceMax", graph.cast(hot, TensorProto.INT64), graph.integers([1]), keepdims=1
+        )
+        emission.refused.append(graph.node("Not", graph.cast(known, TensorProto.BOOL)))
+    return hot
 
 
 def _string_codes(
@@ -269,9 +295,13 @@ def _string_codes(
 
 
 def _number(emission: Emission, estimator: Any, category: Any) -> float:
-    if isinstance(category, (int, float, np.number, np.bool_)):
-        return float(category)
-    raise _mixed(emission, estimator)
+    if not isinstance(category, (int, float, np.number, np.bool_)):
+        raise _mixed(emission, estimator)
+    if abs(float(category)) >= MAX_EXACT_INTEGER:
+        reason = f"the category {category!r} is beyond 2^53, where numbers turn inexact"
+        nearest = "Turn the column into strings before fitting."
+        raise refuse(emission, estimator, Refusal("categories_", reason, nearest))
+    return float(category)
 
 
 def _mixed(emission: Emission, estimator: Any) -> Exception:
@@ -284,7 +314,7 @@ def _mixed(emission: Emission, estimator: Any) -> Exception:
 def emit_ordinal(emission: Emission, estimator: Any, columns: Columns) -> Columns:
     """The category's place; an unknown one becomes `unknown_value`."""
     graph = emission.graph
-    unknown = np.nan if estimator.unknown_value is None else float(estimator.unknown_value)
+    unknown = -1.0 if estimator.unknown_value is None else float(estimator.unknown_value)
     parts = []
     for column, categories in zip(columns.items, estimator.categories_, strict=True):
         hot = _equal_to(emission, estimator, column, list(categories))
@@ -296,7 +326,8 @@ def emit_ordinal(emission: Emission, estimator: Any, columns: Columns) -> Column
         encoded = graph.node(
             "Where", graph.cast(known, TensorProto.BOOL), place, graph.constant(unknown)
         )
-        parts.append(number_columns(encoded, 1))
+        finite = bool(np.isfinite(unknown))
+        parts.append(number_columns(encoded, 1, dtype=_dtype(estimator), finite=finite))
     return joined(parts)
 
 
@@ -317,26 +348,27 @@ def emit_selection(_emission: Emission, estimator: Any, columns: Columns) -> Col
 
 @emits(PCA, TruncatedSVD)
 def emit_projection(emission: Emission, estimator: Any, columns: Columns) -> Columns:
-    """(x - mean) · componentsᵀ, whitened where asked."""
+    """x · componentsᵀ - mean · componentsᵀ, whitened where asked."""
     numbers_only(emission, estimator, columns)
+    finite_only(emission, columns)
     if columns.single:
         emission.relax(TOLERANT_BAR)
-    graph = emission.graph
-    x = graph.matrix(columns)
+    graph, components = emission.graph, estimator.components_
+    x = graph.node("MatMul", graph.matrix(columns), graph.constant(components.T))
     mean = getattr(estimator, "mean_", None)
     if mean is not None:
-        x = graph.node("Sub", x, graph.constant(np.ravel(mean)))
-    x = graph.node("MatMul", x, graph.constant(estimator.components_.T))
+        x = graph.node("Sub", x, graph.constant(np.ravel(mean) @ components.T))
     if getattr(estimator, "whiten", False):
         scale = np.sqrt(estimator.explained_variance_)
         x = graph.node("Div", x, graph.constant(np.maximum(scale, np.finfo(scale.dtype).eps)))
-    return number_columns(x, len(estimator.components_))
+    return number_columns(x, len(components), exact=False)
 
 
 @emits(preprocessing.PolynomialFeatures)
 def emit_polynomial(emission: Emission, estimator: Any, columns: Columns) -> Columns:
     """Products of columns, each from a shorter product times one column."""
     numbers_only(emission, estimator, columns)
+    finite_only(emission, columns)
     if columns.single:
         emission.relax(TOLERANT_BAR)
     graph = emission.graph
@@ -348,7 +380,7 @@ def emit_polynomial(emission: Emission, estimator: Any, columns: Columns) -> Col
         padded = graph.node("Concat", x, _ones_like(emission, x, 1), axis=1)
         taken = graph.node("Gather", padded, graph.integers(column), axis=1)
         product = graph.node("Mul", product, taken)
-    return number_columns(product, len(factors))
+    return number_columns(product, len(factors), exact=False)
 
 
 def _ones_like(emission: Emission, x: str, width: int) -> str:

@@ -14,17 +14,15 @@ import numpy as np
 from onnx import TensorProto
 from skl2onnx import convert_sklearn
 from skl2onnx.common.data_types import DoubleTensorType
-from sklearn import neural_network
 from sklearn.discriminant_analysis import QuadraticDiscriminantAnalysis
 
-from onnxport.export.decisions import as_column
 from onnxport.export.graph import ML, OPSET, Columns
 from onnxport.export.registry import (
     TOLERANT_BAR,
     Classified,
     Emission,
-    Valued,
     emits,
+    finite_only,
     numbers_only,
 )
 
@@ -44,6 +42,7 @@ class _Embedded:
 
 def _embed(emission: Emission, estimator: Any, columns: Columns) -> _Embedded:
     numbers_only(emission, estimator, columns)
+    finite_only(emission, columns)
     if columns.single:
         emission.relax(TOLERANT_BAR)
     options = {id(estimator): {"zipmap": False}} if hasattr(estimator, "classes_") else None
@@ -87,17 +86,6 @@ def emit_quadratic_discriminant(emission: Emission, estimator: Any, columns: Col
     return _classifier(emission, estimator, columns)
 
 
-@emits(neural_network.MLPClassifier, level="tolerant")
-def emit_mlp_classifier(emission: Emission, estimator: Any, columns: Columns) -> Classified:
-    return _classifier(emission, estimator, columns)
-
-
-@emits(neural_network.MLPRegressor, level="tolerant")
-def emit_mlp_regressor(emission: Emission, estimator: Any, columns: Columns) -> Valued:
-    embedded = _embed(emission, estimator, columns)
-    return Valued(_values(emission, estimator, embedded.outputs[0]))
-
-
 def probabilities(emission: Emission, estimator: Any, columns: Columns) -> str | None:
     """A support vector classifier's probabilities, if it has any: libsvm couples them in a loop,
     which ONNX Runtime's own operator repeats in float32.
@@ -107,9 +95,3 @@ def probabilities(emission: Emission, estimator: Any, columns: Columns) -> str |
     emission.relax(TOLERANT_BAR)
     embedded = _embed(emission, _with_codes(estimator), columns)
     return emission.graph.to_double(embedded.outputs[1])
-
-
-def _values(emission: Emission, estimator: Any, tensor: str) -> str:
-    value = emission.graph.to_double(tensor)
-    several = getattr(estimator, "n_outputs_", 1) > 1
-    return value if several else as_column(emission.graph, value)

@@ -57,9 +57,10 @@ class Emission:
     """One conversion under way: the graph so far, and what the parity gate must know of it.
 
     bar: the largest difference allowed, of the least exact part. splits: split points by feature,
-    for the threshold rows.
-    refused: bool [N, 1] tensors that mark rows which the estimator refuses. has_trees: rows near
-    splits are owed.
+    for the threshold rows. categories: by feature, what encoders were fitted with. refused: bool
+    [N, 1] tensors that mark rows which the estimator refuses. row_bytes: the widest tensor, a row.
+    has_trees: the graph jumps at split points; shaky_trees: and the columns before them differ from
+    the library's in the last bits.
     """
 
     graph: Graph
@@ -67,7 +68,19 @@ class Emission:
     bar: float = EXACT_BAR
     splits: dict[str, set[float]] = field(default_factory=dict)
     refused: list[str] = field(default_factory=list)
+    categories: dict[str, set[Any]] = field(default_factory=dict)
+    row_bytes: int = 0
     has_trees: bool = False
+    shaky_trees: bool = False
+
+    @property
+    def strict(self) -> bool:
+        """Split points are held to the last bit."""
+        return self.has_trees and not self.shaky_trees
+
+    def widen(self, numbers: int) -> None:
+        """Notes a tensor of so many doubles a row."""
+        self.row_bytes = max(self.row_bytes, 8 * numbers)
 
     def relax(self, bar: float) -> None:
         self.bar = max(self.bar, bar)
@@ -168,6 +181,15 @@ def numbers_only(emission: Emission, estimator: Any, columns: Columns) -> None:
         reason = "it gets string columns, and converts only with numbers"
         nearest = "Put a OneHotEncoder or OrdinalEncoder for these columns in front."
         raise refuse(emission, estimator, Refusal("", reason, nearest))
+
+
+def finite_only(emission: Emission, columns: Columns) -> None:
+    """Marks rows as refused in which an earlier step overflowed, where the library refuses them."""
+    if not columns.finite:
+        graph = emission.graph
+        zero = graph.node("Mul", graph.matrix(columns), graph.constant(0.0))  # NaN unless finite
+        total = graph.node("ReduceSum", zero, graph.integers([1]), keepdims=1)
+        emission.refused.append(graph.node("IsNaN", total))
 
 
 def _unknown(emission: Emission, estimator: Any) -> UnsupportedModel:

@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from onnxport.export.graph import Array
+from onnxport.export.oracle import Oracle
 from onnxport.export.sample import Sample, Table, rows_of, stack, take
 from onnxport.signature import Feature, Signature
 
@@ -39,13 +40,11 @@ def row_sets(
     sample: Sample,
     signature: Signature,
     splits: Mapping[str, set[float]],
-    predict: Callable[[Table], Array],
+    oracle: Oracle,
 ) -> Iterator[RowSet]:
-    """All sets that apply. `predict` gives the estimator's labels or values, for the rows beside
-    its decision boundary.
-    """
+    """All sets that apply. The oracle is asked for the rows beside its decision boundary."""
     rng = np.random.default_rng(_SEED)
-    held_out = draw_held_out(sample, rng)
+    held_out = draw_held_out(sample, signature, rng)
     yield RowSet("heldout", held_out)
     makers: tuple[tuple[str, Callable[[], Iterator[Table]]], ...] = (
         ("nulls", lambda: _nulls(signature, held_out, rng)),
@@ -57,13 +56,13 @@ def row_sets(
         tables = list(make())
         if tables:
             yield RowSet(name, stack(tables))
-    yield from _ties(signature, held_out, predict, rng)
+    yield from _ties(signature, held_out, oracle, rng)
     for size in BATCHES:
         yield RowSet(f"batch {size}", take(held_out, np.arange(size)))
     yield RowSet("shuffled columns", take(held_out, np.arange(64)), shuffled=True)
 
 
-def draw_held_out(sample: Sample, rng: np.random.Generator) -> Table:
+def draw_held_out(sample: Sample, signature: Signature, rng: np.random.Generator) -> Table:
     """Rows of X, and perturbed ones until there are enough: neighbours of real rows, with columns
     swapped in between.
     """
@@ -75,11 +74,18 @@ def draw_held_out(sample: Sample, rng: np.random.Generator) -> Table:
     for column in sample.used:
         swap = rng.random(wanted) < 0.2
         values = np.where(swap, other[column.name], drawn[column.name])
-        if column.kind == "numeric":
-            spread = float(np.nanstd(column.values)) if np.isfinite(column.values).any() else 0.0
-            values = values.astype(np.float64) + rng.normal(0, 0.1 * spread, wanted)
+        if column.kind == "numeric" and not signature.by_name[column.name].refuses_unknown:
+            values = values + rng.normal(0, 0.1 * _spread(column.values), wanted)
         drawn[column.name] = values
     return stack([real, drawn])
+
+
+def _spread(values: Array) -> float:
+    """The standard deviation of the finite values, 0 where it is none."""
+    known = values[np.isfinite(values)]
+    with np.errstate(over="ignore", invalid="ignore"):
+        spread = float(known.std()) if len(known) else 0.0
+    return spread if np.isfinite(spread) else 0.0
 
 
 def _some(table: Table, count: int, rng: np.random.Generator) -> Table:
@@ -123,26 +129,21 @@ def _thresholds(
     points = [
         (by_name[name], value)
         for name, values in sorted(splits.items())
-        if name in by_name and by_name[name].kind != "boolean"
+        if name in by_name and by_name[name].kind != "boolean" and not by_name[name].refuses_unknown
         for value in sorted(values)
         if np.isfinite(value)
     ]
-    fair = [point for point in points if not _refuses(*point)]
     limit = MAX_THRESHOLD_ROWS // 7
     chosen = (
-        fair
-        if len(fair) <= limit
-        else [fair[i] for i in sorted(rng.choice(len(fair), limit, replace=False))]
+        points
+        if len(points) <= limit
+        else [points[i] for i in sorted(rng.choice(len(points), limit, replace=False))]
     )
     for feature, value in chosen:
         around = _around(value)
         if feature.kind == "integer":
             around = np.concatenate([around, [np.floor(value), np.ceil(value)]])
         yield _with(_some(base, len(around), rng), feature, around)
-
-
-def _refuses(feature: Feature, _: float) -> bool:
-    return feature.refuses_unknown
 
 
 def _around(value: float) -> Array:
@@ -165,48 +166,54 @@ def _extremes(signature: Signature, base: Table, rng: np.random.Generator) -> It
     for feature in signature.features:
         if feature.is_string or feature.kind == "boolean" or feature.refuses_unknown:
             continue
+        if feature.minimum is not None and feature.minimum == feature.maximum:
+            continue  # a constant in training: what lies beyond it has no size
         size = max(abs(feature.minimum or 0.0), abs(feature.maximum or 0.0), 1.0)
         ids = 2.0**24 + np.arange(1, 6, 2)
         values = np.array([size * 1e3, -size * 1e3, 0.0, size, -size, *ids])
         values = np.round(values) if feature.kind == "integer" else values
+        if feature.infinite:
+            values = np.concatenate([values, [np.inf, -np.inf]])
         yield _with(_some(base, len(values), rng), feature, values)
 
 
 def _ties(
-    signature: Signature,
-    base: Table,
-    predict: Callable[[Table], Array],
-    rng: np.random.Generator,
+    signature: Signature, held_out: Table, oracle: Oracle, rng: np.random.Generator
 ) -> Iterator[RowSet]:
     """Both sides of the decision boundary, found by halving the way between rows with different
     labels.
     """
     if not signature.classes:
         return
-    labels = predict(base)
-    left = rng.integers(len(labels), size=_PAIRS * 8)
-    right = rng.integers(len(labels), size=_PAIRS * 8)
-    differ = np.flatnonzero(labels[left] != labels[right])[:_PAIRS]
-    if not len(differ):
-        return
-    here, there = take(base, left[differ]), take(base, right[differ])
-    wanted = labels[left[differ]]
+    base = take(held_out, oracle.answered(held_out))
+    labels = oracle.predict(base)
+    pairs = rng.integers(len(labels), size=(2, _PAIRS * 8))
+    left, right = pairs[:, labels[pairs[0]] != labels[pairs[1]]][:, :_PAIRS]
+    here, there, wanted = take(base, left), take(base, right), labels[left]
     for feature in signature.features:  # only numbers have a way between them
         if feature.is_string or feature.kind == "boolean" or feature.refuses_unknown:
-            here = {**here, feature.name: there[feature.name]}
-    same = predict(here) == wanted
-    here, there, wanted = take(here, same), take(there, same), wanted[same]
-    if not len(wanted):
-        return
-    for _ in range(_BISECTIONS):
-        middle = {
-            name: here[name] if here[name].dtype == object else (here[name] + there[name]) / 2
-            for name in here
-        }
-        stays = predict(middle) == wanted
+            here[feature.name] = there[feature.name]
+    usable = oracle.answered(here)
+    usable[usable] &= (
+        oracle.predict(take(here, usable)) == wanted[usable] if usable.any() else False
+    )
+    here, there, wanted = take(here, usable), take(there, usable), wanted[usable]
+    for _ in range(_BISECTIONS if len(wanted) else 0):
+        middle = {name: _halfway(here[name], there[name]) for name in here}
+        answered = oracle.answered(middle)
+        stays = np.zeros(len(wanted), dtype=bool)
+        if answered.any():
+            stays[answered] = oracle.predict(take(middle, answered)) == wanted[answered]
         here = {n: np.where(stays, middle[n], here[n]) for n in here}
         there = {n: np.where(stays, there[n], middle[n]) for n in there}
-    yield RowSet("ties", stack([here, there]))
+    if len(wanted):
+        yield RowSet("ties", stack([here, there]))
+
+
+def _halfway(here: Array, there: Array) -> Array:
+    if here.dtype == object:
+        return here
+    return here / 2 + there / 2  # the sum of two large numbers would overflow
 
 
 def redrawn(column_values: Array, count: int, rng: np.random.Generator, digits: int) -> Array:
@@ -216,9 +223,11 @@ def redrawn(column_values: Array, count: int, rng: np.random.Generator, digits: 
     known = column_values[np.isfinite(column_values)]
     if not len(known):
         return np.zeros(count)
-    return np.round(np.quantile(known, rng.uniform(0.02, 0.98, count)), digits)
+    with np.errstate(over="ignore", invalid="ignore"):
+        values = np.round(np.quantile(known, rng.uniform(0.02, 0.98, count)), digits)
+    return np.where(np.isfinite(values), values, known[0])
 
 
-def without_overflow(row_set: RowSet, answered: Array) -> RowSet:
-    """The rows that the estimator answers."""
-    return replace(row_set, table=take(row_set.table, answered))
+def keep_rows(row_set: RowSet, kept: Array) -> RowSet:
+    """The same set with some rows only."""
+    return replace(row_set, table=take(row_set.table, kept))

@@ -8,7 +8,7 @@ null.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -37,6 +37,17 @@ class SampleColumn:
     @property
     def is_string(self) -> bool:
         return self.kind == "categorical"
+
+    @property
+    def numpy_dtype(self) -> np.dtype[Any]:
+        """The dtype in which numpy would see the column; pandas' own numbers are doubles to
+        scikit-learn.
+        """
+        native = self.native
+        if self.is_string:
+            return np.dtype(object)
+        is_numpy = isinstance(native, np.dtype) and native.kind in "fiub"
+        return native if is_numpy else np.dtype(np.float64)
 
 
 @dataclass(frozen=True)
@@ -77,7 +88,8 @@ class Sample:
             return np.array([list(row) for row in zip(*plain, strict=True)], dtype=object).reshape(
                 rows, len(plain)
             )
-        return _restore_matrix(np.column_stack(plain), self.columns[0].native)
+        dtype = np.result_type(*(column.numpy_dtype for column in self.columns))
+        return _restore_matrix(np.column_stack(plain), dtype)
 
 
 def rows_of(table: Table) -> int:
@@ -106,7 +118,10 @@ def read_sample(X: Any, names: Sequence[str] | None, *, as_frame: bool, used: Ar
         return _from_frame(X, names, as_frame=as_frame, used=used)
     if hasattr(X, "toarray"):
         raise ExportError("X is a sparse matrix; pass X.toarray(), or a DataFrame")
-    array = np.asarray(X)
+    try:
+        array = np.asarray(X)
+    except ValueError as err:
+        raise ExportError(f"X is no table: {err}; pass a DataFrame or an array") from err
     if array.ndim != 2:
         raise ExportError(
             f"X has shape {array.shape}; pass a DataFrame or an array [rows, features]"
@@ -147,7 +162,23 @@ def _from_frame(
         _column(label, frame.iloc[:, i], frame.dtypes.iloc[i], used=bool(used[i]))
         for i, label in enumerate(labels)
     )
-    return Sample(columns, as_frame)
+    return Sample(columns if as_frame else _as_array(columns), as_frame)
+
+
+def _as_array(columns: tuple[SampleColumn, ...]) -> tuple[SampleColumn, ...]:
+    """The columns in the one dtype that an array of them has."""
+    joint = np.result_type(*(column.numpy_dtype for column in columns))
+    if joint == np.dtype(object):
+        return columns
+    single = joint == np.float32
+    return tuple(
+        replace(
+            column,
+            native=joint,
+            dtype=column.dtype if column.kind != "numeric" else "float32" if single else "float64",
+        )
+        for column in columns
+    )
 
 
 def _check_size(rows: int, width: int, expected: int) -> None:
@@ -174,6 +205,8 @@ def _column(name: str, values: Any, native: Any, *, used: bool) -> SampleColumn:
 
 
 def _kind(name: str, values: Any, dtype: Any) -> tuple[Kind, str]:
+    if isinstance(dtype, pd.SparseDtype):
+        raise ExportError(f"the column {name!r} is sparse; pass X.sparse.to_dense()")
     code = getattr(dtype, "kind", "O")
     if isinstance(dtype, pd.StringDtype) or code == "O":
         return _object_kind(name, values)
@@ -218,7 +251,10 @@ def _restore_series(column: SampleColumn, values: Array) -> Any:
     if pd.api.types.is_extension_array_dtype(native):
         fits = column.kind == "numeric" or not bool((values[~nulls] % 1 != 0).any())
         items = [None if null else v for v, null in zip(values.tolist(), nulls, strict=True)]
-        return pd.array(items, dtype=native if fits else "Float64")
+        try:
+            return pd.array(items, dtype=native if fits else "Float64")
+        except (TypeError, ValueError, OverflowError):  # more than this dtype holds
+            return pd.array(items, dtype="Float64")
     return _restore_numbers(column, native, values, nulls)
 
 
@@ -252,12 +288,13 @@ def _restore_categorical(native: pd.CategoricalDtype, values: Array) -> Any:
     return pd.Categorical(items, categories=known + unknown, ordered=bool(native.ordered))
 
 
-def _restore_matrix(matrix: Array, native: Any) -> Array:
-    if native == np.float32:
+def _restore_matrix(matrix: Array, dtype: np.dtype[Any]) -> Array:
+    """The dtype of training where all values fit, else doubles."""
+    if dtype == np.float32:
         with np.errstate(over="ignore"):
             return matrix.astype(np.float32)
-    if native is not None and np.dtype(native).kind in "iub" and np.dtype(native).kind != "b":
-        limits = np.iinfo(native)
+    if dtype.kind in "iu":
+        limits = np.iinfo(dtype)
         if bool(((matrix % 1 == 0) & (matrix >= limits.min) & (matrix < float(limits.max))).all()):
-            return matrix.astype(native)
+            return matrix.astype(dtype)
     return matrix

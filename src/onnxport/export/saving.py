@@ -13,12 +13,22 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from onnxport.errors import ExportError, ModelFileError, ParityError
+import numpy as np
+
+from onnxport.errors import (
+    ExportError,
+    ModelFileError,
+    ParityError,
+    RequestError,
+    UnsupportedModel,
+    shorten,
+)
 from onnxport.export import (
     bayes,
     document,
     linear,
     meta,
+    networks,
     preprocessing,
     public,
     structure,
@@ -28,23 +38,25 @@ from onnxport.export import (
 from onnxport.export.convert import Conversion, convert
 from onnxport.export.describe import describe_features, read_feature_options
 from onnxport.export.explain import explain
+from onnxport.export.graph import Array
 from onnxport.export.imagine import imagine_columns, imagine_sample
 from onnxport.export.oracle import Oracle
-from onnxport.export.parity import Parity, prove
+from onnxport.export.parity import Judge, Parity, prove
 from onnxport.export.probes import probe
 from onnxport.export.report import Report
 from onnxport.export.rows import row_sets
-from onnxport.export.sample import Sample, read_sample
+from onnxport.export.sample import Sample, Table, read_sample, take
 from onnxport.export.selftest import make_selftest
-from onnxport.export.subject import Subject, encoder_categories, read_subject
-from onnxport.predictor import load
-from onnxport.signature import Feature, Label, Signature
+from onnxport.export.subject import Subject, read_subject
+from onnxport.predictor import Model, load
+from onnxport.signature import Label, Signature
 
 Progress = Callable[[str], None]
 log = logging.getLogger(__name__)
+_ASKED_AGAIN = 500
 
 # Importing these fills the registry.
-EMITTERS = (bayes, linear, meta, preprocessing, public, structure, trees, vectors)
+EMITTERS = (bayes, linear, meta, networks, preprocessing, public, structure, trees, vectors)
 
 
 def save(
@@ -92,63 +104,69 @@ def save(
     """
     tell = progress or log.info
     target = _check_path(path)
+    facts = document.Facts(
+        name=target.stem if name is None else name,
+        version=version,
+        description=description,
+        author=author,
+        license=license,
+        metadata={} if metadata is None else metadata,
+    )
+    document.check_facts(facts)
     subject = read_subject(model, labels)
     options = read_feature_options(features)
     tell(f"converting {type(model).__name__}")
     sample, conversion = _convert(subject, X, options.names)
     oracle = Oracle(model, sample)
-    _check_answers(oracle, sample)
+    _check_answers(oracle, sample, subject)
     signature = _signature(subject, sample, conversion, oracle, redact, options.notes)
-    content = conversion.model.SerializeToString()
+    judge = _judge(subject, signature, conversion, oracle)
     tell("asking the estimator about the hardest rows")
-    sets = list(row_sets(sample, signature, conversion.emission.splits, oracle.predict))
+    sets = list(row_sets(sample, signature, conversion.emission.splits, oracle))
     tell(f"comparing {sum(s.rows for s in sets):,} rows in {len(sets)} sets with the graph")
-    parity, worst = prove(
-        content,
-        oracle,
-        signature,
-        subject.classes,
-        sets,
-        bar=conversion.emission.bar,
-        has_trees=conversion.emission.has_trees,
-    )
+    parity, worst = prove(judge, sets)
     if worst is not None:
-        error = explain(content, oracle, signature, subject.classes, worst, parity)
+        error = explain(judge, worst, parity)
         parity = _accept(parity, error, allow_mismatch=allow_mismatch)
-    selftest = make_selftest(
-        sample, signature, oracle, subject.classes, content, parity, sample_rows, redact
+    selftest = make_selftest(judge, sample, parity, sample_rows, redact)
+    manifest = document.describe_model(
+        subject,
+        sample,
+        signature,
+        parity,
+        facts=facts,
+        target=y,
+        row_bytes=conversion.emission.row_bytes,
     )
-    sealed = document.write(
-        conversion.model,
-        document.describe_model(
-            subject,
-            sample,
-            signature,
-            parity,
-            facts=document.Facts(
-                name=name or target.stem,
-                version=version,
-                description=description,
-                author=author,
-                license=license,
-                metadata=dict(metadata or {}),
-            ),
-            target=y,
-        ),
-        selftest,
-        document.baseline(sample, oracle, signature, redact),
-    )
-    manifest = _reopen(sealed).manifest
+    statistics = document.baseline(sample, oracle, signature, redact)
+    sealed = document.write(conversion.model, manifest, selftest, statistics)
+    loaded = _reopen(sealed, oracle, sample)
     _write(target, sealed)
-    return Report(path=target, size=len(sealed), parity=parity, manifest=manifest)
+    return Report(path=target, size=len(sealed), parity=parity, manifest=loaded.manifest)
+
+
+def _judge(subject: Subject, signature: Signature, conversion: Conversion, oracle: Oracle) -> Judge:
+    judged = conversion.judged
+    return Judge(
+        oracle=oracle,
+        signature=signature,
+        classes=subject.classes,
+        content=conversion.model.SerializeToString(),
+        judged=None if judged is None else judged.SerializeToString(),
+        bar=conversion.emission.bar,
+        strict=conversion.emission.strict,
+    )
 
 
 def _check_path(path: str | os.PathLike[str]) -> Path:
-    target = Path(path)
-    if target.is_dir():
-        raise ExportError(f"{target.name} is a folder; give the path of a file to write")
-    if not target.parent.is_dir():
-        raise ExportError(f"the folder of {target.name} doesn't exist; create it first")
+    try:
+        target = Path(path)
+        if target.is_dir():
+            raise ExportError(f"{target.name} is a folder; give the path of a file to write")
+        if not target.parent.is_dir():
+            raise ExportError(f"the folder of {target.name} doesn't exist; create it first")
+    except (TypeError, ValueError, OSError) as err:
+        raise ExportError(f"{shorten(repr(path))} is no path that can be written: {err}") from err
     return target
 
 
@@ -167,9 +185,10 @@ def _convert(subject: Subject, X: Any, names: Sequence[str] | None) -> tuple[Sam
     if X is not None:
         sample = read_sample(X, chosen, as_frame=own is not None, used=subject.used)
         _check_nulls(sample)
-        return sample, convert(subject, sample.columns)
+        return sample, convert(subject, sample.columns, _targets(subject, sample))
     columns = imagine_columns(subject, chosen)
-    conversion = convert(subject, columns)
+    targets = _targets(subject, imagine_sample(subject, columns, {}))
+    conversion = convert(subject, columns, targets)
     return imagine_sample(subject, columns, conversion.emission.splits), conversion
 
 
@@ -183,13 +202,35 @@ def _check_nulls(sample: Sample) -> None:
             )
 
 
-def _check_answers(oracle: Oracle, sample: Sample) -> None:
+def _targets(subject: Subject, sample: Sample) -> int:
+    """How many numbers a regressor answers a row."""
+    if len(subject.classes):
+        return 0
+    table = take(sample.table(), [0])
+    answers = _asked(Oracle(subject.estimator, sample), table)
+    return int(answers.size)
+
+
+def _asked(oracle: Oracle, table: Table) -> Array:
     try:
-        oracle.predict(sample.table())
+        return np.asarray(oracle.predict(table))
     except Exception as err:  # an estimator may refuse with any exception
         raise ExportError(
             f"the estimator refuses the sample X: {err}; pass rows like those it was fitted on"
         ) from err
+
+
+def _check_answers(oracle: Oracle, sample: Sample, subject: Subject) -> None:
+    """The estimator answers the sample, one label a row."""
+    answers = _asked(oracle, sample.table())
+    if len(subject.classes) and answers.size != sample.rows:
+        raise UnsupportedModel(
+            step="",
+            estimator=type(subject.estimator).__name__,
+            parameter="y",
+            reason="several outputs at once don't convert yet",
+            nearest="Fit one classifier for each output.",
+        )
 
 
 def _signature(
@@ -201,10 +242,7 @@ def _signature(
     notes: Mapping[str, Mapping[str, str]],
 ) -> Signature:
     features = describe_features(sample, conversion.places, redact, notes)
-    by_column = encoder_categories(subject.estimator, list(range(subject.width)))
-    candidates = {sample.columns[i].name: values for i, values in by_column.items()}
-    base = sample.table()
-    probed: list[Feature] = [probe(oracle, base, feature, candidates) for feature in features]
+    probed = probe(oracle, sample.table(), features, conversion.emission.categories)
     for feature in probed:
         if feature.refuses_unknown and feature.name in redact:
             raise ExportError(
@@ -236,25 +274,35 @@ def _accept(parity: Parity, error: ParityError, *, allow_mismatch: bool) -> Pari
     return replace(parity, accepted_mismatch=True)
 
 
-def _reopen(sealed: bytes) -> Any:
-    """Opens what is about to be written, as a server would."""
+def _reopen(sealed: bytes, oracle: Oracle, sample: Sample) -> Model:
+    """Opens what is about to be written, as a server would, and asks it about X itself."""
     try:
-        return load(sealed)
-    except ModelFileError as err:
-        raise ExportError(f"the file that was made can't be opened again: {err}") from err
+        model = load(sealed)
+        table = take(sample.table(), np.arange(min(sample.rows, _ASKED_AGAIN)))
+        model.predict(sample.restore(take(table, oracle.answered(table))))
+    except (ModelFileError, RequestError) as err:
+        raise ExportError(
+            f"the file that was made doesn't answer X: {err}. Please report the estimator's class "
+            "and parameters"
+        ) from err
+    return model
 
 
 def _write(target: Path, sealed: bytes) -> None:
     """Writes the file beside its place and moves it there, so that no half file is ever seen."""
-    handle, temporary = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.")
     try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(sealed)
-        Path(temporary).chmod(0o666 & ~_umask())
-        Path(temporary).replace(target)
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
-        raise
+        handle, temporary = tempfile.mkstemp(dir=target.parent, prefix=".onnxport-")
+        try:
+            with os.fdopen(handle, "wb") as file:
+                file.write(sealed)
+            Path(temporary).chmod(0o666 & ~_umask())
+            Path(temporary).replace(target)
+        except BaseException:
+            Path(temporary).unlink(missing_ok=True)
+            raise
+    except (OSError, ValueError) as err:
+        why = err.strerror if isinstance(err, OSError) else str(err)
+        raise ExportError(f"{shorten(repr(target.name))} can't be written: {why}") from err
 
 
 def _umask() -> int:

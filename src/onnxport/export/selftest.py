@@ -11,8 +11,8 @@ from onnxport.compare import by_row
 from onnxport.errors import ExportError
 from onnxport.export.clean_run import run_clean
 from onnxport.export.graph import Array
-from onnxport.export.oracle import Oracle, expected_outputs
-from onnxport.export.parity import Parity
+from onnxport.export.oracle import expected_outputs
+from onnxport.export.parity import Judge, Parity
 from onnxport.export.rows import redrawn
 from onnxport.export.sample import Sample, SampleColumn, Table, read_sample, rows_of, take
 from onnxport.manifest import CAPS, SELFTEST_KEY, SelfTest
@@ -25,37 +25,39 @@ _MIN_TOLERANCE = 1e-6  # other processors and releases round differently
 
 
 def make_selftest(
-    sample: Sample,
-    signature: Signature,
-    oracle: Oracle,
-    classes: Any,
-    content: bytes,
-    parity: Parity,
-    sample_rows: Any,
-    redact: Sequence[str],
+    judge: Judge, sample: Sample, parity: Parity, sample_rows: Any, redact: Sequence[str]
 ) -> SelfTest:
     """At most 32 rows with the estimator's answers (the graph's own where a mismatch was accepted)."""
-    table = (
-        _draw(sample, signature, redact)
-        if sample_rows is None
-        else read_sample(
-            sample_rows,
-            [c.name for c in sample.columns],
-            as_frame=sample.as_frame,
-            used=np.array([c.used for c in sample.columns]),
-        ).table()
-    )
-    answered = np.flatnonzero(oracle.answered(take(table, np.arange(rows_of(table)))))[:ROWS]
+    signature = judge.signature
+    if sample_rows is None:
+        table = _draw(sample, signature, redact)
+    else:
+        table = _given(sample, sample_rows)
+    answered = np.flatnonzero(judge.oracle.answered(table))[:ROWS]
     if not len(answered):
         raise ExportError(
-            "the estimator refuses every row that could test the file; pass sample_rows="
+            "the estimator refuses every row that could test the file; pass rows that it answers as sample_rows="
         )
     table = take(table, answered)
     if parity.accepted_mismatch:
-        outputs = run_clean(content, [pack(signature, table, rows_of(table))])[0]
+        outputs = run_clean(judge.content, [pack(signature, table, rows_of(table))])[0]
     else:
-        outputs = expected_outputs(oracle, signature, classes, table)
+        outputs = expected_outputs(judge.oracle, signature, judge.classes, table)
     return _fitting(signature, table, outputs, max(parity.tolerance, _MIN_TOLERANCE))
+
+
+def _given(sample: Sample, sample_rows: Any) -> Table:
+    """The first of the caller's rows, read like X."""
+    try:
+        read = read_sample(
+            sample_rows,
+            [column.name for column in sample.columns],
+            as_frame=sample.as_frame,
+            used=np.array([column.used for column in sample.columns]),
+        )
+    except ExportError as err:
+        raise ExportError(f"sample_rows=: {err}") from err
+    return take(read.table(), np.arange(min(read.rows, 4 * ROWS)))
 
 
 def _draw(sample: Sample, signature: Signature, redact: Sequence[str]) -> Table:

@@ -8,11 +8,13 @@ from typing import Any
 
 import numpy as np
 from sklearn.compose import ColumnTransformer
+from sklearn.frozen import FrozenEstimator
 from sklearn.linear_model import RANSACRegressor
 from sklearn.model_selection import GridSearchCV, RandomizedSearchCV
 from sklearn.pipeline import FeatureUnion, Pipeline
+from sklearn.utils._set_output import _get_output_config
 
-from onnxport.export.graph import Columns, joined, number_columns
+from onnxport.export.graph import Columns, joined, number_columns, with_dtype
 from onnxport.export.registry import Emission, Emitted, emit, emit_transformer, emits
 
 
@@ -44,7 +46,7 @@ def emit_column_transformer(emission: Emission, estimator: Any, columns: Columns
             with emission.inside(name):
                 part = emit_transformer(emission, transformer, part)
         parts.append(_weighted(emission, part, weights.get(name)))
-    return joined(parts)
+    return _stacked(estimator, joined(parts))
 
 
 @emits(FeatureUnion)
@@ -60,7 +62,14 @@ def emit_feature_union(emission: Emission, estimator: Any, columns: Columns) -> 
             with emission.inside(name):
                 part = emit_transformer(emission, transformer, columns)
         parts.append(_weighted(emission, part, weights.get(name)))
-    return joined(parts)
+    return _stacked(estimator, joined(parts))
+
+
+def _stacked(estimator: Any, columns: Columns) -> Columns:
+    """numpy.hstack brings all columns to one dtype; a DataFrame keeps each column's own."""
+    if columns.strings or _get_output_config("transform", estimator)["dense"] != "default":
+        return columns
+    return with_dtype(columns, str(columns.dtype))
 
 
 def _weighted(emission: Emission, columns: Columns, weight: float | None) -> Columns:
@@ -69,6 +78,13 @@ def _weighted(emission: Emission, columns: Columns, weight: float | None) -> Col
     graph = emission.graph
     factor = graph.constant(np.float64(weight))
     return number_columns(graph.node("Mul", graph.matrix(columns), factor), len(columns))
+
+
+@emits(FrozenEstimator)
+def emit_frozen(emission: Emission, estimator: Any, columns: Columns) -> Emitted:
+    """What was frozen."""
+    with emission.inside("estimator"):
+        return emit(emission, estimator.estimator, columns)
 
 
 @emits(RANSACRegressor)

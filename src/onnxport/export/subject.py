@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -35,6 +35,10 @@ class Subject:
     names: tuple[str, ...] | None
     width: int
     used: Array
+
+    @property
+    def gives_decisions(self) -> bool:
+        return hasattr(self.estimator, "decision_function")
 
     @property
     def gives_probabilities(self) -> bool:
@@ -83,12 +87,17 @@ def _refuse_foreign(estimator: Any) -> None:
 
 
 def _width(estimator: Any) -> int:
-    width = getattr(estimator, "n_features_in_", None)
-    if width is None:
-        raise ExportError(
-            f"{type(estimator).__name__} doesn't say how many features it was fitted on (n_features_in_)"
-        )
-    return int(width)
+    """How many columns it was fitted on; a pipeline may begin with steps that don't know."""
+    steps = [step for _, step in estimator.steps] if isinstance(estimator, Pipeline) else []
+    for each in (estimator, *steps):
+        width = getattr(each, "n_features_in_", None)
+        if width is not None:
+            return int(width)
+        if each is not estimator and each not in (None, "passthrough"):
+            break
+    raise ExportError(
+        f"{type(estimator).__name__} doesn't say how many features it was fitted on (n_features_in_)"
+    )
 
 
 def _task(estimator: Any, classes: Array) -> Task:
@@ -139,7 +148,10 @@ def _labels(
         by_class = {_plain(key): value for key, value in given.items()}
         chosen = [_plain(by_class.get(value, value)) for value in own]
     else:
-        if isinstance(given, str) or len(given) != len(own):
+        if isinstance(given, str) or not isinstance(given, Iterable):
+            raise ExportError("labels= takes a list in the order of classes_, or {class: label}")
+        given = list(given)
+        if len(given) != len(own):
             raise ExportError(f"labels= must have {len(own)} entries, one for each of {own}")
         chosen = [_plain(value) for value in given]
     keys = [label_key(label) for label in chosen]
@@ -154,8 +166,11 @@ def _plain(value: Any) -> Label:
         value = value.item()
     if not isinstance(value, (str, int, float, bool)):
         raise ExportError(
-            f"the class {shorten(repr(value))} is {type(value).__name__}; labels are strings, numbers or booleans"
+            f"the class {shorten(repr(value))} is {type(value).__name__}; "
+            "labels are strings, numbers or booleans"
         )
+    if isinstance(value, float) and not np.isfinite(value):
+        raise ExportError(f"the class {value!r} is no finite number; encode the labels as strings")
     return value
 
 
@@ -176,25 +191,3 @@ def used_columns(estimator: Any, width: int) -> Array:
             if not (isinstance(transformer, str) and transformer == "drop"):
                 used[list(first._transformer_to_input_indices[name])] = True
     return used
-
-
-def encoder_categories(estimator: Any, columns: Sequence[int]) -> dict[int, set[Any]]:
-    """The categories that encoders were fitted with, by the column of X that they read directly."""
-    if isinstance(estimator, Pipeline) and estimator.steps:
-        return encoder_categories(estimator.steps[0][1], columns)
-    if hasattr(estimator, "best_estimator_"):
-        return encoder_categories(estimator.best_estimator_, columns)
-    if isinstance(estimator, ColumnTransformer):
-        found: dict[int, set[Any]] = {}
-        for name, transformer, _ in estimator.transformers_:
-            if not isinstance(transformer, str):
-                inner = [columns[i] for i in estimator._transformer_to_input_indices[name]]
-                found |= encoder_categories(transformer, inner)
-        return found
-    categories = getattr(estimator, "categories_", None)
-    if categories is None or len(categories) != len(columns):
-        return {}
-    return {
-        column: {value for value in values.tolist() if value is not None and value == value}
-        for column, values in zip(columns, categories, strict=True)
-    }

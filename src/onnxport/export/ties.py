@@ -1,5 +1,9 @@
 """Rows in which the estimator's own answer hangs on rounding, so that no conversion can be held to
 it.
+
+Only rows that differ are looked at. A label is excused where the two best scores tie within
+rounding, but never where graph
+and estimator have the very same scores: there the rule decides, and the rule must be the same.
 """
 
 from __future__ import annotations
@@ -12,116 +16,122 @@ import numpy as np
 from onnxport.export.graph import Array
 from onnxport.export.oracle import Oracle, apart, expected_outputs
 from onnxport.export.registry import ROUGH_BAR
-from onnxport.export.rows import RowSet
-from onnxport.export.sample import Table, rows_of
+from onnxport.export.sample import Table, rows_of, take
 from onnxport.signature import Signature
 from onnxport.tensors import Arrays
 
 # Below this, relative to the scores' size, the library's own sums decide by their rounding.
 _TIE = 1e-12
-_NUDGES = 4
+_NUDGE, _NUDGE_SINGLE = 1e-13, 1e-6
+_NUDGES = 8  # of which every other is ten times as large
 _SEED = 3
-
-
-@dataclass(frozen=True)
-class Expected:
-    """The estimator's answers to one set of rows, by tensor; `tied` rows, whose label hangs on
-    rounding; and `unsettled` rows, whose numbers do, because they stand where the model jumps.
-    """
-
-    outputs: Arrays
-    tied: Array
-    unsettled: Array
 
 
 @dataclass(frozen=True, slots=True)
 class Rules:
-    """What is allowed. scale: the size of the estimator's scores. has_trees: split points are held
-    to the last bit.
+    """What is allowed. bar: the largest difference of a number. scale: the size of the estimator's
+    scores. strict: split points are held to the last bit.
     """
 
     bar: float
     scale: float
-    has_trees: bool
+    strict: bool
 
 
-def ask(
+@dataclass(frozen=True, slots=True)
+class Suspects:
+    """Rows that differ: the rows, both answers by tensor, and both scores (None: there are none)."""
+
+    table: Table
+    expected: Arrays
+    flipped: Array
+    difference: Array
+    scores: Array | None
+    graph_scores: Array | None
+
+
+def excused(
     oracle: Oracle,
     signature: Signature,
     classes: Any,
-    row_set: RowSet,
+    suspects: Suspects,
     rules: Rules,
-) -> Expected:
-    table = row_set.table
-    outputs = expected_outputs(oracle, signature, classes, table)
-    settled = np.zeros(row_set.rows, dtype=bool)
-    if not signature.classes or row_set.rows == 0:
-        return Expected(outputs, settled, settled)
-    margin = _margin(oracle, signature, table, outputs, rules.scale)
-    if rules.bar > ROUGH_BAR:  # computed in float32 somewhere
-        labels_waver, _ = _wavers(oracle, signature, classes, table, outputs, 1e-6)
-        return Expected(outputs, (margin <= rules.bar) | labels_waver, settled)
-    if row_set.name == "ties" and (np.isinf(margin).all() or not rules.has_trees):
-        labels_waver, numbers_waver = _wavers(oracle, signature, classes, table, outputs, 1e-13)
-        return Expected(outputs, (margin <= _TIE) | labels_waver, numbers_waver > rules.bar)
-    return Expected(outputs, margin <= _TIE, settled)
-
-
-def _scores(oracle: Oracle, table: Table) -> Array | None:
-    try:
-        return np.asarray(oracle.call("decision_function", table), dtype=np.float64)
-    except AttributeError:
-        return None
-
-
-def score_scale(oracle: Oracle, table: Table) -> float:
-    """How large the sums are that make a score: a tie is a difference that vanishes beside it."""
-    scores = _scores(oracle, table)
-    return 1.0 if scores is None else max(1.0, float(np.abs(scores).max(initial=0.0)))
-
-
-def _margin(
-    oracle: Oracle, signature: Signature, table: Table, outputs: Arrays, scale: float
+    *,
+    on_boundary: bool,
 ) -> Array:
-    """How far the first label is ahead of the second, relative to the scores' size; infinite
-    without scores.
+    """Which of the suspects differ only because of rounding, bool [rows].
+
+    on_boundary: the rows were placed on the decision boundary on purpose.
     """
-    scores, proba = _scores(oracle, table), signature.output("probabilities")
-    if scores is None and proba is not None:
-        scores = outputs[proba.tensor]
-    if scores is None:
-        return np.full(rows_of(table), np.inf)
-    if scores.ndim == 1:
-        return np.abs(scores) / scale
+    fits = suspects.difference <= rules.bar
+    single = rules.bar > ROUGH_BAR  # something computes in float32
+    by_margin = fits & _tied(suspects, rules, rules.bar if single else _TIE)
+    boundary = not rules.strict or (suspects.scores is None and on_boundary)
+    if not (single or boundary):
+        return by_margin
+    flips, moved = _wavers(oracle, signature, classes, suspects, _NUDGE, rules.scale)
+    if single:
+        flips |= _wavers(oracle, signature, classes, suspects, _NUDGE_SINGLE, rules.scale)[0]
+    return by_margin | (fits & flips) | (boundary & (moved > rules.bar))
+
+
+def _tied(suspects: Suspects, rules: Rules, limit: float) -> Array:
+    """Rows whose two best scores are as good as equal, and not the same here and there."""
+    scores, other = suspects.scores, suspects.graph_scores
+    if scores is None or other is None:
+        return np.zeros(rows_of(suspects.table), dtype=bool)
+    same = (scores == other).all(axis=1)
+    tied: Array = (margins(scores) / rules.scale <= limit) & ~same
+    return tied
+
+
+def margins(scores: Array) -> Array:
+    """How far the first label is ahead of the second, [rows]; of one column, how far it is from 0."""
+    if scores.shape[1] == 1:
+        return np.abs(scores[:, 0])
     ordered = np.sort(scores, axis=1)
-    margin: Array = (ordered[:, -1] - ordered[:, -2]) / scale
+    margin: Array = ordered[:, -1] - ordered[:, -2]
     return margin
 
 
 def _wavers(
-    oracle: Oracle, signature: Signature, classes: Any, table: Table, outputs: Arrays, size: float
+    oracle: Oracle,
+    signature: Signature,
+    classes: Any,
+    suspects: Suspects,
+    size: float,
+    scale: float,
 ) -> tuple[Array, Array]:
-    """What the estimator's own answers do when a row's numbers are nudged by so much of their usual
+    """What the estimator's own answers do when a row's numbers are nudged by so much of their own
     size, to either side: rows whose label changes, and how far each row's numbers move.
     """
-    rng = np.random.default_rng(_SEED)
+    table, rng = suspects.table, np.random.default_rng(_SEED)
     flipped = np.zeros(rows_of(table), dtype=bool)
     moved = np.zeros(rows_of(table))
-    for _ in range(_NUDGES):
+    for nudge in range(_NUDGES):
+        spread = size * (10 if nudge % 2 else 1)
         nudges = {
-            name: rng.normal(0, size * _usual_size(values), len(values))
+            name: rng.normal(0, spread, len(values)) * np.abs(values)
             for name, values in table.items()
             if values.dtype != object
         }
         for sign in (1, -1):
-            nudged = table | {name: table[name] + sign * nudge for name, nudge in nudges.items()}
-            if oracle.answers(nudged):
-                answers = expected_outputs(oracle, signature, classes, nudged)
-                labels, numbers = apart(signature, outputs, answers)
-                flipped, moved = flipped | labels, np.maximum(moved, numbers)
+            nudged = table | {name: table[name] + sign * shift for name, shift in nudges.items()}
+            answered = np.flatnonzero(oracle.answered(nudged))
+            if len(answered):
+                before = {name: values[answered] for name, values in suspects.expected.items()}
+                after = expected_outputs(oracle, signature, classes, take(nudged, answered))
+                labels, numbers = apart(signature, before, after)
+                numbers = np.maximum(numbers, _decided(oracle, suspects, nudged, answered, scale))
+                flipped[answered] |= labels
+                moved[answered] = np.maximum(moved[answered], numbers)
     return flipped, moved
 
 
-def _usual_size(values: Array) -> float:
-    known = values[np.isfinite(values)]
-    return float(np.median(np.abs(known))) if len(known) else 0.0
+def _decided(oracle: Oracle, suspects: Suspects, nudged: Table, rows: Array, scale: float) -> Array:
+    """How far the decision function moves, relative to its usual size; 0 where there is none."""
+    before, after = suspects.scores, oracle.decisions(take(nudged, rows))
+    if before is None or after is None or before.shape[1] != after.shape[1]:
+        return np.zeros(len(rows))
+    moved: Array = (np.abs(before[rows] - after) / scale).max(axis=1)
+    return moved

@@ -33,8 +33,22 @@ from sklearn.tree import (
 
 from onnxport.export.decisions import binary_from_raw, code_from_raw, multiclass_from_raw
 from onnxport.export.graph import ML, Array, Columns
-from onnxport.export.registry import Classified, Emission, Refusal, Valued, emits, numbers_only
+from onnxport.export.registry import (
+    Classified,
+    Emission,
+    Refusal,
+    Valued,
+    emits,
+    numbers_only,
+    refuse,
+)
 
+_SHAKY = Refusal(
+    "X",
+    "its split points may equal values that an earlier step computes with another last bit",
+    "Leave out PCA, Normalizer and PolynomialFeatures before it, or use RandomForestClassifier or "
+    "RandomForestRegressor, which round to float32.",
+)
 _LEQ = 0  # BRANCH_LEQ in the operator's nodes_modes
 
 
@@ -98,6 +112,7 @@ def add_leaves(emission: Emission, trees: Sequence[Tree], x: str, targets: int) 
     if all(tree.value.shape[1] == 1 for tree in trees):
         weights = [tree.value[:, 0] for tree in trees]
         return _ensemble(emission, trees, x, weights, [tree.target for tree in trees], targets)
+    emission.widen(len(trees) * trees[0].value.shape[1])
     graph = emission.graph
     leaves = [np.flatnonzero(tree.left < 0) for tree in trees]
     offsets = np.cumsum([0, *(len(found) for found in leaves)])
@@ -175,11 +190,16 @@ def _keep_root_apart(attributes: _Attributes, tree: Tree, numbers: dict[int, int
         attributes.leaf(0, 0.0)
 
 
-def tree_input(emission: Emission, columns: Columns, trees: Iterable[Tree], *, single: bool) -> str:
+def tree_input(
+    emission: Emission, estimator: Any, columns: Columns, trees: Iterable[Tree], *, single: bool
+) -> str:
     """X as the trees see it: rounded to float32 where the library does, rows beyond float32 marked
     as refused.
     """
+    if not (single or columns.exact):
+        raise refuse(emission, estimator, _SHAKY)
     emission.has_trees = True
+    emission.shaky_trees |= not columns.exact
     for tree in trees:
         for node in np.flatnonzero(tree.left >= 0).tolist():
             origin = columns.items[int(tree.feature[node])].origin
@@ -234,7 +254,7 @@ def emit_forest_classifier(emission: Emission, estimator: Any, columns: Columns)
     members = getattr(estimator, "estimators_", [estimator])
     classes = len(estimator.classes_)
     trees = [_sklearn_tree(m.tree_, m.tree_.value[:, 0, :classes]) for m in members]
-    x = tree_input(emission, columns, trees, single=True)
+    x = tree_input(emission, estimator, columns, trees, single=True)
     proba = _mean(emission, add_leaves(emission, trees, x, classes), len(members))
     return Classified(code_from_raw(emission.graph, proba), proba)
 
@@ -245,7 +265,7 @@ def emit_forest_regressor(emission: Emission, estimator: Any, columns: Columns) 
     numbers_only(emission, estimator, columns)
     members = getattr(estimator, "estimators_", [estimator])
     trees = [_sklearn_tree(m.tree_, m.tree_.value[:, :, 0]) for m in members]
-    x = tree_input(emission, columns, trees, single=True)
+    x = tree_input(emission, estimator, columns, trees, single=True)
     total = add_leaves(emission, trees, x, trees[0].value.shape[1])
     return Valued(_mean(emission, total, len(members)))
 
@@ -277,7 +297,7 @@ def _gradient_boosting_raw(emission: Emission, estimator: Any, columns: Columns)
             if stage == 0:
                 value = start[0, target] + value
             trees.append(_sklearn_tree(member.tree_, value, target))
-    x = tree_input(emission, columns, trees, single=True)
+    x = tree_input(emission, estimator, columns, trees, single=True)
     return add_leaves(emission, trees, x, start.shape[1])
 
 
@@ -333,7 +353,7 @@ def _histogram_raw(emission: Emission, estimator: Any, columns: Columns) -> str:
                     target=target,
                 )
             )
-    x = tree_input(emission, columns, trees, single=False)
+    x = tree_input(emission, estimator, columns, trees, single=False)
     return add_leaves(emission, trees, x, len(start))
 
 

@@ -22,6 +22,7 @@ from onnxport.export.registry import (
     Refusal,
     Valued,
     emits,
+    finite_only,
     numbers_only,
 )
 
@@ -39,8 +40,15 @@ def _kernel_check(estimator: Any) -> Refusal | None:
 def _kernel(emission: Emission, estimator: Any, columns: Columns) -> str:
     """K(x, v) for every support vector v, double [N, vectors]."""
     numbers_only(emission, estimator, columns)
+    finite_only(emission, columns)
     graph, vectors = emission.graph, estimator.support_vectors_
+    emission.widen(len(vectors))
     x = graph.matrix(columns)
+    if estimator.kernel == "rbf":  # distances don't change, and squares of large means would cancel
+        x, vectors = (
+            graph.node("Sub", x, graph.constant(vectors.mean(axis=0))),
+            vectors - vectors.mean(axis=0),
+        )
     product = graph.node("MatMul", x, graph.constant(vectors.T))
     if estimator.kernel == "linear":
         return product
