@@ -29,6 +29,7 @@ CAPS = {
     SELFTEST_KEY: 512 * 1024,
 }
 MAX_CATEGORIES = 1000
+MAX_TOLERANCE = 1e-3
 
 
 def canonical(value: Any) -> str:
@@ -43,6 +44,7 @@ class Manifest(Mapping[str, Any]):
 
     def __init__(self, document: Mapping[str, Any]) -> None:
         self._document = dict(document)
+        _check_facts(self._document)
         self.signature = _read_signature(self._document)
 
     def __getitem__(self, key: str) -> Any:
@@ -91,6 +93,28 @@ class SelfTest:
     def rows(self) -> int:
         return len(next(iter(self.inputs.values()), []))
 
+    def check(self, signature: Signature) -> None:
+        """Refuses rows that can't prove anything about this signature. Raises ModelFileError."""
+        outputs = {o.tensor: o.role for o in signature.outputs if o.role != "refused"}
+        columns = [*self.inputs.values(), *self.expect.values()]
+        codes = [
+            v
+            for name in self.expect
+            if outputs.get(name) == "label_code"
+            for v in self.expect[name]
+        ]
+        if set(self.inputs) != set(signature.names) or not set(outputs) <= set(self.expect):
+            what = "its rows don't have the signature's features and outputs"
+        elif {len(column) for column in columns} != {self.rows} or self.rows == 0:
+            what = "it has no rows, or columns of different lengths"
+        elif not all(type(v) is int and 0 <= v < len(signature.classes) for v in codes):
+            what = "it expects a label that doesn't exist"
+        elif not 0 <= self.tolerance <= MAX_TOLERANCE:
+            what = f"its tolerance is not between 0 and {MAX_TOLERANCE:g}"
+        else:
+            return
+        raise ModelFileError(f"{SELFTEST_KEY}: {what}; save the model again")
+
     def row(self, index: int) -> dict[str, Any]:
         return {name: values[index] for name, values in self.inputs.items()}
 
@@ -103,8 +127,10 @@ class SelfTest:
     def from_json(cls, text: str) -> SelfTest:
         document = parse_object(text, SELFTEST_KEY)
         try:
-            return cls(document["inputs"], document["expect"], float(document["tolerance"]))
-        except (KeyError, TypeError, ValueError) as err:
+            tolerance = float(document["tolerance"])
+            inputs, expect = (_lists(document[part]) for part in ("inputs", "expect"))
+            return cls(inputs, expect, tolerance)
+        except (AttributeError, KeyError, TypeError, ValueError) as err:
             raise ModelFileError(f"{SELFTEST_KEY}: {_what(err)}; save the model again") from err
 
 
@@ -136,7 +162,7 @@ def read_manifest(text: str) -> Manifest:
     document = parse_object(text, MANIFEST_KEY)
     try:
         return Manifest(document)
-    except (KeyError, TypeError, ValueError) as err:
+    except (AttributeError, IndexError, KeyError, TypeError, ValueError) as err:
         raise ModelFileError(f"{MANIFEST_KEY}: {_what(err)}; save the model again") from err
 
 
@@ -231,6 +257,54 @@ def _read_feature(entry: Mapping[str, Any]) -> Feature:
     return Feature(**values)
 
 
+def _lists(document: Any) -> dict[str, list[Any]]:
+    if not isinstance(document, dict) or not all(isinstance(v, list) for v in document.values()):
+        raise ValueError("its inputs and expectations are not lists by name")
+    return document
+
+
+# What must be there for a reader to tell of a model: strings of `model`, fields of other parts.
+_STRINGS = ("name", "version", "task")
+_PARTS = {
+    "parity": ("rows", "row_sets", "label_flips", "max_abs", "tolerance", "onnxruntime"),
+    "source": ("library", "class"),
+    "runtime": (),
+}
+
+
+def _check_facts(document: Mapping[str, Any]) -> None:
+    for key in _STRINGS:
+        if not isinstance(document["model"][key], str):
+            raise ValueError(f"model.{key} is no string")
+    for part, needed in _PARTS.items():
+        if part not in document:
+            continue
+        if not isinstance(document[part], dict):
+            raise ValueError(f"{part} is no object")
+        missing = [key for key in needed if key not in document[part]]
+        if missing:
+            raise ValueError(f"{part}.{missing[0]} is missing")
+
+
+def _check_answers(signature: Signature) -> None:
+    """The outputs make an answer: labels with one probability each, or values."""
+    roles = [output.role for output in signature.outputs]
+    if len(set(roles)) != len(roles):
+        raise ValueError("two outputs have one role")
+    if signature.task == "regression":
+        value = signature.output("value")
+        if value is None or value.width != len(signature.targets):
+            raise ValueError("the values don't fit the targets")
+        return
+    keys, proba = signature.class_keys, signature.output("probabilities")
+    if len(keys) < 2 or len(set(keys)) != len(keys):
+        raise ValueError("the classes are fewer than two, or two have one label")
+    if not all(isinstance(label, (str, int, float, bool)) for label in signature.classes):
+        raise ValueError("a label is no string, number or boolean")
+    if "label_code" not in roles or (proba and proba.width != len(keys)):
+        raise ValueError("the outputs don't fit the classes")
+
+
 def _check_signature(signature: Signature) -> None:
     """Every feature has one place in a tensor that exists, and no two share a name or a place."""
     widths = {tensor.name: tensor.width for tensor in signature.tensors}
@@ -242,6 +316,7 @@ def _check_signature(signature: Signature) -> None:
     for tensor, column in places:
         if not 0 <= column < widths.get(tensor, 0):
             raise ValueError(f"no column {column} in tensor {tensor!r}")
+    _check_answers(signature)
 
 
 def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

@@ -63,7 +63,7 @@ def read_model_file(path: str | Path) -> ModelFile:
         content = path.read_bytes()
     except (OSError, TypeError, ValueError) as err:
         why = err.strerror if isinstance(err, OSError) else str(err)
-        name = path.name if isinstance(path, Path) else shorten(repr(path))
+        name = (path.name or str(path)) if isinstance(path, Path) else shorten(repr(path))
         raise ModelFileError(f"{name}: {why}; give the path of a model file") from err
     try:
         return parse_model_file(content)
@@ -92,10 +92,13 @@ def parse_model_file(content: bytes) -> ModelFile:
             "copy it again, or save the model again"
         )
     _refuse_foreign_parts(content)
+    manifest = read_manifest(metadata[MANIFEST_KEY])
+    selftest = SelfTest.from_json(metadata[SELFTEST_KEY])
+    selftest.check(manifest.signature)
     return ModelFile(
         content=content,
-        manifest=read_manifest(metadata[MANIFEST_KEY]),
-        selftest=SelfTest.from_json(metadata[SELFTEST_KEY]),
+        manifest=manifest,
+        selftest=selftest,
         baseline=parse_object(metadata[BASELINE_KEY], BASELINE_KEY),
         digest=digest,
     )

@@ -68,8 +68,6 @@ class Session:
 
     def _self_test(self) -> float:
         selftest = self.file.selftest
-        if selftest.rows == 0:
-            raise ModelFileError("the file has no self-test rows; save the model again")
         try:
             columns = {
                 feature.name: column_array(feature, selftest.inputs[feature.name])

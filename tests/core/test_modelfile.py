@@ -109,7 +109,8 @@ def test_canonical_json(fixture: Path) -> None:
         ({"manifest": '{"a":1,"a":2}'}, "a key stands twice in one object"),
         ({"manifest": '{"a":NaN}'}, "NaN is not JSON"),
         ({"manifest": "{}"}, "'model' is missing"),
-        ({"selftest": "{}"}, "'inputs' is missing"),
+        ({"selftest": "{}"}, "'tolerance' is missing"),
+        ({"selftest": '{"inputs":[1],"expect":{},"tolerance":0}'}, "are not lists by name"),
         ({"baseline": " " * (512 * 1024 + 1)}, "larger than the 524288 bytes allowed"),
     ],
     ids=lambda value: str(value)[:30],
@@ -137,9 +138,21 @@ def test_a_newer_minor_format_is_read(fixture: Path) -> None:
         (lambda m: m["model"].update(task="magic"), "unknown task 'magic'"),
         (lambda m: m["tensors"][0].update(datatype="FP8"), "unknown datatype 'FP8'"),
         (lambda m: m["tensors"][0].update(datatype="FP32"), "inputs are not the graph's"),
-        (lambda m: m["outputs"][1].update(tensor="nowhere"), "no output 'nowhere'"),
+        (lambda m: m["outputs"][1].update(tensor="nowhere"), "features and outputs"),
+        (lambda m: m["classes"]["values"].pop(), "the outputs don't fit the classes"),
+        (lambda m: m["classes"].update(values=["a", "a", "b"]), "two have one label"),
+        (lambda m: m.update(classes=[]), "has no attribute 'get'"),
+        (lambda m: m.pop("classes"), "the classes are fewer than two"),
+        (lambda m: m["outputs"][0].update(role="value"), "the outputs don't fit the classes"),
+        (lambda m: m.update(outputs=[]), "the outputs don't fit the classes"),
+        (lambda m: m["model"].pop("name"), "'name' is missing"),
+        (lambda m: m["model"].update(version=7), "model.version is no string"),
+        (lambda m: m.update(parity="proven"), "parity is no object"),
+        (lambda m: m.update(parity={}), "parity.rows is missing"),
+        (lambda m: m.update(source="x"), "source is no object"),
+        (lambda m: m.update(runtime=[]), "runtime is no object"),
     ],
-    ids=range(9),
+    ids=range(21),
 )
 def test_manifests_that_do_not_fit(edit: Any, said: str, fixture: Path) -> None:
     manifest = _manifest(fixture)
@@ -160,6 +173,31 @@ def test_a_failed_self_test_is_refused(fixture: Path) -> None:
     selftest["expect"]["code"][0] = (selftest["expect"]["code"][0] + 1) % 3
     with pytest.raises(ModelFileError, match="'code' differs"):
         onnxport.load(_edited(fixture, selftest=json.dumps(selftest)))
+
+
+@pytest.mark.parametrize(
+    ("edit", "said"),
+    [
+        (lambda s: s.update(tolerance=1e308), "tolerance is not between 0 and 0.001"),
+        (lambda s: s["expect"].pop("proba"), "features and outputs"),
+        (lambda s: s["inputs"].pop("city"), "features and outputs"),
+        (lambda s: s["inputs"]["city"].pop(), "columns of different lengths"),
+        (lambda s: s["expect"]["code"].__setitem__(0, 3), "a label that doesn't exist"),
+        (
+            lambda s: [
+                column.clear() for part in ("inputs", "expect") for column in s[part].values()
+            ],
+            "no rows",
+        ),
+    ],
+    ids=range(6),
+)
+def test_self_tests_that_prove_nothing(edit: Any, said: str, fixture: Path) -> None:
+    selftest = json.loads(read_metadata(fixture.read_bytes())[SELFTEST_KEY])
+    edit(selftest)
+    with pytest.raises(ModelFileError) as caught:
+        onnxport.load(_edited(fixture, selftest=json.dumps(selftest)))
+    assert said in str(caught.value)
 
 
 def test_duplicate_metadata_keys_are_refused(fixture: Path) -> None:
