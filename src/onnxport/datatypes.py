@@ -37,9 +37,6 @@ _ROWS = (
     Datatype("BYTES", 8, "tensor(string)", "object", "string"),
 )
 BY_NAME = {row.name: row for row in _ROWS}
-BY_ONNX = {row.onnx: row for row in _ROWS}
-BY_NUMPY = {row.numpy: row for row in _ROWS}
-BY_RUNTIME = {row.runtime: row for row in _ROWS}
 
 # The largest integer below which every integer has a double of its own (IEEE 754 binary64).
 MAX_EXACT_INTEGER = 2**53

@@ -172,7 +172,8 @@ def error_schema() -> Schema:
             "loc": {
                 "type": "array",
                 "items": {"type": ["string", "integer"]},
-                "description": "Where: `body`, then the row's index if there was a list, then the feature.",
+                "description": "Where: `body`, then the row's index if there was a list, then the feature; "
+                "`header` and its name; `path`; `method`; empty where no part of the request is at fault.",
             },
             "msg": {"type": "string", "description": "A sentence for people; it may change."},
             "did_you_mean": {

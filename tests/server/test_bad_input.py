@@ -210,6 +210,33 @@ MEDIA: dict[str, tuple[dict[str, str], int]] = {
 }
 
 
+@pytest.mark.parametrize(
+    ("header", "values"),
+    [
+        ("Content-Encoding", ("identity", "gzip")),
+        ("Content-Type", ("application/json", "text/plain")),
+    ],
+)
+def test_a_second_header_counts_too(url: str, header: str, values: tuple[str, str]) -> None:
+    connection = http.client.HTTPConnection(urlsplit(url).netloc, timeout=20)
+    connection.putrequest("POST", "/predict")
+    for value in values:
+        connection.putheader(header, value)
+    connection.putheader("Content-Length", str(len(raw())))
+    connection.endheaders(raw())
+    assert connection.getresponse().status == 415
+    connection.close()
+
+
+@pytest.mark.parametrize("levels", [16, 17])
+@pytest.mark.parametrize("wrap", [b"%b", b"[%b]"], ids=["one row", "a list"])
+def test_16_levels_are_read(url: str, wrap: bytes, levels: int) -> None:
+    lists = levels - 1 - wrap.count(b"[")
+    status, answer = post(url, wrap % raw(amount="[" * lists + "]" * lists))
+    expected = (422, "wrong_type") if levels == 16 else (400, "too_deep")
+    assert (status, answer["detail"][0]["type"]) == expected
+
+
 @pytest.mark.parametrize("name", MEDIA)
 def test_media_types(url: str, name: str) -> None:
     headers, status = MEDIA[name]

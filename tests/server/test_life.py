@@ -157,7 +157,7 @@ def test_it_says_where_it_listens_in_one_plain_line(model_file: ModelFile) -> No
     with start(model_file(models.iris())) as server:
         url = server.url
     assert f"listening on {url}\n" in server.stderr
-    assert server.stderr == [f"listening on {url}\n"], "an info log of nothing else"
+    assert server.stderr == [f"listening on {url}\n", "draining\n", "stopped\n"]
 
 
 def test_an_accepted_mismatch_is_loud(model_file: ModelFile) -> None:
@@ -186,6 +186,21 @@ def test_a_root_path_leads_to_the_proxys_address(running: Callable[..., str]) ->
     ]
     assert predict(url, []).status_code == 200
     assert predict(f"{url}/shop/iris", []).status_code == 200
+    assert requests.get(f"{url}/shop/iris/docs", timeout=5).status_code == 200
+
+
+def test_serve_guards_its_connections(running: Callable[..., str]) -> None:
+    answer = requests.get(running(models.iris()), headers={"A": "b" * 20_000}, timeout=5)
+    assert answer.status_code == 431
+    assert answer.json()["detail"][0]["type"] == "headers_too_large"
+
+
+def test_a_root_path_and_an_upgrade_log_nothing(model_file: ModelFile) -> None:
+    with start(model_file(models.iris()), "--root-path", "/iris") as server:
+        url = server.url
+        upgrade = {"Connection": "Upgrade", "Upgrade": "websocket"}
+        assert requests.get(f"{url}/docs", headers=upgrade, timeout=5).status_code == 200
+    assert server.stderr == [f"listening on {url}\n", "draining\n", "stopped\n"]
 
 
 def test_a_taken_port_is_told() -> None:

@@ -92,6 +92,23 @@ def test_the_examples_are_answered_with_the_examples(
         assert answer.json() == answered[name]["value"]
 
 
+def test_the_examples_of_refusals_are_real_answers(running: Callable[..., str]) -> None:
+    url, made = running(models.iris()), models.iris()
+    told = document(made)["paths"]["/predict"]["post"]["responses"]
+    row = dict.fromkeys(made.signature.names[1:], 1.0)
+    sent: dict[str, dict[str, Any]] = {
+        "400": {"data": b'{"truncated": '},
+        "415": {"data": b"{}", "headers": {"Content-Type": "text/csv"}},
+        "422": {"json": row},
+    }
+    for status, request in sent.items():
+        ((code, example),) = told[status]["content"]["application/json"]["examples"].items()
+        answer = requests.post(f"{url}/predict", timeout=5, **request)
+        assert str(answer.status_code) == status
+        assert answer.json()["detail"] == example["value"]["detail"]
+        assert code == example["value"]["detail"][0]["type"]
+
+
 def test_only_the_routes_meant_to_be_called_are_described() -> None:
     paths = document(models.iris())["paths"]
     assert {path: list(operations) for path, operations in paths.items()} == {

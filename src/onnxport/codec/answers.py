@@ -44,7 +44,9 @@ def refuse_rows(signature: Signature, outputs: Arrays, *, single: bool) -> None:
     """Raises ValidationError for rows that the graph itself marks as refused by the estimator."""
     refused = signature.output("refused")
     if refused is not None and outputs[refused.tensor].any():
-        message = "a number is too large for a step of the model, which refuses it"
+        message = (
+            "a step of the model refuses this row, mostly because a number is too large for it"
+        )
         marked = outputs[refused.tensor].ravel()
         raise ValidationError(_details("non_finite", marked, message, single=single))
 

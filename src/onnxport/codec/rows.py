@@ -64,7 +64,7 @@ def read_rows(
         raise TooLarge([Detail("too_many_rows", (), message)])
     faults = list(islice(shape_faults(signature, rows, single=single), MAX_DETAILS))
     if faults:
-        if any(depth_of(row) >= MAX_DEPTH for row in rows):
+        if depth_of(document) > MAX_DEPTH:
             raise too_deep()
         told = rows if len(faults) < MAX_DETAILS else rows[: row_index(faults[-1]) + 1]
         faults += value_faults(signature.features, told, wire=wire, single=single)
@@ -73,7 +73,7 @@ def read_rows(
     try:
         return Batch(read_columns(signature, columns, wire=wire, single=single), len(rows), single)
     except ValidationError:
-        if any(depth_of(row) >= MAX_DEPTH for row in rows):
+        if depth_of(document) > MAX_DEPTH:
             raise too_deep() from None
         raise
 

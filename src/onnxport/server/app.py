@@ -8,6 +8,7 @@ from typing import Any
 
 from fastapi import FastAPI, Request, Response
 from starlette.exceptions import HTTPException
+from starlette.types import Receive, Scope, Send
 
 from onnxport.predictor import Model, load
 from onnxport.server import problems
@@ -27,6 +28,12 @@ class ModelApp(FastAPI):
     """A FastAPI application whose OpenAPI document names each schema once; knows its readiness."""
 
     readiness: Readiness
+    prefix: str = ""  # what a proxy strips from the path
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if self.prefix:
+            scope["root_path"] = self.prefix
+        await super().__call__(scope, receive, send)
 
     def openapi(self) -> dict[str, Any]:
         if not self.openapi_schema:
@@ -50,11 +57,11 @@ def create_app(model: str | Path | bytes | Model, *, settings: Settings | None =
         docs_url=None,
         redoc_url=None,
         redirect_slashes=False,
-        root_path=told.root_path,
+        servers=[{"url": told.root_path}] if told.root_path else None,
         generate_unique_id_function=operation_id,
         telemetry=_NO_TELEMETRY,
     )
-    app.readiness = Readiness()
+    app.readiness, app.prefix = Readiness(), told.root_path
     app.include_router(model_routes(opened, told, app.readiness))
     app.include_router(documentation(title=manifest.name))
     app.add_middleware(RequestIds, readiness=app.readiness)

@@ -19,29 +19,36 @@ async def read_body(request: Request, *, limit: int) -> bytes:
     refuse_media(request.headers)
     declared = request.headers.get("content-length", "")
     if declared.isdecimal() and int(declared) > limit:
-        raise _too_large(limit)
+        raise too_large(limit)
     chunks: list[bytes] = []
     size = 0
     async for chunk in request.stream():
         size += len(chunk)
         if size > limit:
-            raise _too_large(limit)
+            raise too_large(limit)
         chunks.append(chunk)
     return b"".join(chunks)
 
 
 def refuse_media(headers: Headers) -> None:
-    """Refuses whatever isn't plain JSON in UTF-8; a body of no declared type is read as that."""
-    declared = headers.get("content-type", "").strip()
+    """Refuses whatever isn't plain JSON in UTF-8; a body of no declared type is read as that.
+
+    A header that stands twice must be right both times.
+    """
+    for declared in headers.getlist("content-type"):
+        _refuse_type(declared.strip())
+    for encoding in headers.getlist("content-encoding"):
+        if encoding.strip().lower() not in ("", "identity"):
+            raise _unsupported("content-encoding", encoding.strip().lower(), "identity")
+
+
+def _refuse_type(declared: str) -> None:
     media_type = declared.partition(";")[0].strip().lower()
     if media_type and not _JSON.fullmatch(media_type):
         raise _unsupported("content-type", media_type, "application/json")
-    charset = _CHARSET.search(declared)
-    if charset and charset[1].strip().lower() not in ("utf-8", "utf8"):
-        raise _unsupported("content-type", f"charset={charset[1].strip()}", "charset=utf-8")
-    encoding = headers.get("content-encoding", "").strip().lower()
-    if encoding not in ("", "identity"):
-        raise _unsupported("content-encoding", encoding, "identity")
+    for charset in _CHARSET.findall(declared):
+        if charset.strip().lower() not in ("utf-8", "utf8"):
+            raise _unsupported("content-type", f"charset={charset.strip()}", "charset=utf-8")
 
 
 def _unsupported(header: str, got: str, wanted: str) -> UnsupportedMediaType:
@@ -49,6 +56,7 @@ def _unsupported(header: str, got: str, wanted: str) -> UnsupportedMediaType:
     return UnsupportedMediaType([Detail("unsupported_media_type", (header,), message)])
 
 
-def _too_large(limit: int) -> TooLarge:
+def too_large(limit: int) -> TooLarge:
+    """The error of a body over `limit` bytes."""
     message = f"the body is larger than {limit} bytes; send fewer rows at once"
     return TooLarge([Detail("too_large", (), message)])

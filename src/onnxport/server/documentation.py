@@ -43,7 +43,7 @@ _SWAGGER_START = b"""SwaggerUIBundle({
 """
 _REDOC_START = b"""Redoc.init(
   "openapi.json",
-  { disableSearch: true, hideDownloadButton: false, showExtensions: true },
+  { disableSearch: true, hideDownloadButton: false, showExtensions: true, sanitize: true },
   document.getElementById("page"),
 );
 """

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import orjson
 from fastapi.routing import APIRoute
+from starlette.datastructures import Headers
+from starlette.exceptions import HTTPException
 
 from onnxport import schema
-from onnxport.errors import OnnxportError
+from onnxport.errors import OnnxportError, OverloadedError, RequestError
 from onnxport.predictor import Model
-from onnxport.server.problems import CODES
+from onnxport.server.body import refuse_media, too_large
+from onnxport.server.problems import CODES, Draining, describe, document
 
 Operation = dict[str, Any]
 
@@ -19,6 +23,7 @@ def predict_operation(model: Model, *, max_rows: int, max_body: int) -> Operatio
     """POST /predict, with this model's own names, types and a row that works."""
     row = example_row(model)
     answer = model.predict(row)
+    refusals = _refusals(model, row, max_body=max_body)
     ask = schema.request_schema(model.signature, max_rows=max_rows, example=row)
     return {
         "summary": "Predict one row, or many",
@@ -34,7 +39,7 @@ def predict_operation(model: Model, *, max_rows: int, max_body: int) -> Operatio
                 schema.response_schema(model.signature),
                 {"one row": answer, "several rows": [answer, answer]},
             ),
-            **{str(status): _error(status) for status in CODES},
+            **{str(status): _error(status, err) for status, err in refusals.items()},
         },
     }
 
@@ -44,13 +49,16 @@ def model_operation() -> Operation:
     told = _response(
         "The signature, and what is known about the model.", schema.description_schema()
     )
-    return {"summary": "Describe the model", "responses": {"200": told, "500": _error(500)}}
+    return {
+        "summary": "Describe the model",
+        "responses": {"200": told, "500": _error(500, RuntimeError())},
+    }
 
 
 def health_operation(summary: str, *, can_refuse: bool) -> Operation:
     """The health routes."""
     told = _response("All is well.", schema.health_schema())
-    refusal = {"503": _error(503)} if can_refuse else {}
+    refusal = {"503": _error(503, Draining())} if can_refuse else {}
     return {"summary": summary, "responses": {"200": told, **refusal}}
 
 
@@ -93,12 +101,39 @@ def _response(
     return {"description": description, "content": _json(told, examples or {})}
 
 
-def _error(status: int) -> Operation:
+def _error(status: int, err: Exception) -> Operation:
+    """One status, its codes, and the answer to a real error as the example."""
     meaning, codes = CODES[status]
     listed = ", ".join(f"`{code}`" for code in codes)
-    told = {"type": codes[0], "loc": ["body"], "msg": meaning}
-    example = {"detail": [told], "request_id": "5bbf848c26a04957a42a0606a097252b"}
-    return _response(f"{meaning} Codes: {listed}.", schema.error_schema(), {codes[0]: example})
+    problem = describe(err)
+    example = document(problem, "5bbf848c26a04957a42a0606a097252b")
+    return _response(
+        f"{meaning} Codes: {listed}.", schema.error_schema(), {problem.details[0].code: example}
+    )
+
+
+def _refusals(model: Model, row: dict[str, Any], *, max_body: int) -> dict[int, Exception]:
+    """A real error of POST /predict for each status."""
+    lacking = dict(list(row.items())[1:])
+    return {
+        400: _raised(model.predict_json, b'{"truncated": '),
+        408: HTTPException(408),
+        413: too_large(max_body),
+        415: _raised(refuse_media, Headers({"Content-Type": "text/csv"})),
+        422: _raised(model.predict_json, orjson.dumps(lacking)),
+        431: HTTPException(431),
+        500: RuntimeError(),
+        503: OverloadedError(),
+    }
+
+
+def _raised(refuse: Callable[[Any], object], sent: Any) -> Exception:
+    """The error that `refuse` has for what was sent."""
+    try:
+        refuse(sent)
+    except RequestError as err:
+        return err
+    raise AssertionError(f"{sent!r} was not refused")
 
 
 def _json(told: schema.Schema, examples: Operation) -> Operation:

@@ -47,9 +47,10 @@ STATUSES: tuple[tuple[type[Exception], int], ...] = (
 # What each status of POST /predict means, and the codes that come with it.
 CODES: dict[int, tuple[str, tuple[str, ...]]] = {
     400: (
-        "The body is not one JSON document.",
-        ("empty_body", "invalid_encoding", "invalid_json", "too_deep"),
+        "The body is not one JSON document, or the request is no HTTP.",
+        ("empty_body", "invalid_encoding", "invalid_json", "too_deep", "bad_request"),
     ),
+    408: ("The request came in too slowly.", ("request_timeout",)),
     413: ("The body holds too many bytes or rows.", ("too_large", "too_many_rows")),
     415: ("The body is not declared as plain JSON in UTF-8.", ("unsupported_media_type",)),
     422: (
@@ -67,6 +68,7 @@ CODES: dict[int, tuple[str, tuple[str, ...]]] = {
             "non_finite_output",
         ),
     ),
+    431: ("The headers are too many or too long.", ("headers_too_large",)),
     500: ("The server failed; its log knows the request id.", ("internal",)),
     503: ("The server has too much to do, or is about to end.", ("overloaded", "draining")),
 }
@@ -103,11 +105,16 @@ def answer(err: Exception, request_id: str) -> Response:
     if problem.status == 500:
         log.error("request %s failed", request_id, exc_info=err)
     return Response(
-        orjson.dumps({"detail": [_plain(d) for d in problem.details], "request_id": request_id}),
+        orjson.dumps(document(problem, request_id)),
         status_code=problem.status,
         headers={**problem.headers, "X-Request-ID": request_id},
         media_type="application/json",
     )
+
+
+def document(problem: Problem, request_id: str) -> dict[str, Any]:
+    """The one shape of every error."""
+    return {"detail": [_plain(d) for d in problem.details], "request_id": request_id}
 
 
 def _of_http(err: HTTPException) -> Problem:
@@ -123,6 +130,12 @@ def _of_http(err: HTTPException) -> Problem:
     if err.status_code == 413:
         message = "the body is larger than this application allows; send fewer rows at once"
         return Problem(413, [Detail("too_large", ("body",), message)], headers)
+    if err.status_code == 408:
+        message = "the request came in too slowly, and was given up; send it again, all at once"
+        return Problem(408, [Detail("request_timeout", (), message)], headers)
+    if err.status_code == 431:
+        message = "the headers are too many or too long; send fewer, and fewer cookies"
+        return Problem(431, [Detail("headers_too_large", ("header",), message)], headers)
     code = "internal" if err.status_code >= 500 else "bad_request"
     message = "the request can't be answered as it was sent; see /docs for what the API takes"
     return Problem(err.status_code, [Detail(code, (), message)], headers)

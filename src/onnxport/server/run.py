@@ -20,6 +20,7 @@ from uvicorn.server import HANDLED_SIGNALS
 
 from onnxport.errors import SettingsError
 from onnxport.server.app import ModelApp, create_app
+from onnxport.server.protocol import GuardedProtocol
 from onnxport.settings import Settings
 
 log = logging.getLogger(__name__)
@@ -38,13 +39,15 @@ def serve(
 ) -> int:
     """Serves a model file until SIGTERM or SIGINT, and answers 0 when all accepted requests have been answered.
 
-    Logs "listening on http://HOST:PORT" to stderr as soon as requests are answered, and calls `on_ready` with that URL.
+    Logs "listening on http://HOST:PORT" to stderr as soon as requests are answered, and calls `on_ready` with that URL;
+    logs "draining" at the signal, and "stopped" at the end.
     Raises SettingsError where the address can't be had, ModelFileError where the file can't be trusted.
     """
     configure_logging(settings.log_level)
     with bind(settings) as listener:
         app = create_app(model_path, settings=settings)
         Server(app, settings, listener, on_ready).run(sockets=[listener])
+    log.info("stopped")
     return 0
 
 
@@ -107,12 +110,13 @@ class Server(uvicorn.Server):
         self._app, self._settings, self._listener = app, settings, listener
         self._on_ready = on_ready
         self._ends_at = float("inf")
+        self._draining_told = False
         reached = not ip_address(listener.getsockname()[0]).is_loopback
         self._linger = min(LINGER, settings.shutdown_timeout / 3) if reached else 0.0
         super().__init__(
             uvicorn.Config(
                 app,
-                http="httptools",
+                http=GuardedProtocol,
                 ws="none",
                 lifespan="off",
                 log_config=None,
@@ -133,6 +137,9 @@ class Server(uvicorn.Server):
             self._on_ready(url)
 
     async def on_tick(self, counter: int) -> bool:
+        if self._app.readiness.draining and not self._draining_told:
+            self._draining_told = True
+            log.info("draining")
         return await super().on_tick(counter) or time.monotonic() >= self._ends_at
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:  # noqa: ARG002

@@ -1,0 +1,245 @@
+"""The connection: what a caller may send before any application sees it, how much of it, and how slowly."""
+
+from __future__ import annotations
+
+import http
+import logging
+from asyncio import TimerHandle, Transport
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+from uuid import uuid4
+
+import httptools
+import orjson
+from starlette.exceptions import HTTPException
+from uvicorn.config import Config
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
+from uvicorn.server import ServerState
+
+from onnxport.server import problems
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What a connection takes: bytes, numbers of headers, seconds.
+
+    Headers must be complete `header_seconds` after their first byte. A body may take as long as every
+    `body_seconds` bring `body_rate` bytes a second on average. `linger`: how long a refused caller is listened to,
+    so that the refusal reaches it.
+    """
+
+    header_bytes: int = 16 * 1024
+    headers: int = 64
+    header_seconds: float = 5.0
+    body_seconds: float = 15.0
+    body_rate: int = 1024
+    linger: float = 1.0
+
+
+def limited(limits: Limits) -> type[GuardedProtocol]:
+    """The protocol with other limits."""
+    return type("LimitedProtocol", (GuardedProtocol,), {"limits": limits})
+
+
+class GuardedProtocol(HttpToolsProtocol):
+    """uvicorn's protocol that refuses broken, oversize and slow requests in JSON, and then closes the connection.
+
+    A refusal waits for the answers to earlier requests on the same connection; no answer that is being computed or
+    sent is ever cut off.
+    """
+
+    limits = Limits()
+
+    def __init__(
+        self, config: Config, server_state: ServerState, app_state: dict[str, Any], **more: Any
+    ) -> None:
+        super().__init__(config, server_state, app_state, **more)
+        self._parsed = self._unparsed = self._fields = self._progress = 0
+        self._in_headers = self._in_body = self._moved = False
+        self._timer: TimerHandle | None = None
+        self._answering: RequestResponseCycle | None = None
+        self._refusal: bytes | None = None
+        self._closing = False
+
+    # ------------------------------------------------------------------------ bytes come in
+
+    def connection_made(self, transport: Transport) -> None:  # type: ignore[override]
+        super().connection_made(transport)
+        self.timeout_keep_alive_task = self.loop.call_later(
+            self.timeout_keep_alive, self.timeout_keep_alive_handler
+        )
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._stop_timer()
+        self._unset_keepalive_if_required()
+        super().connection_lost(exc)
+
+    def data_received(self, data: bytes) -> None:
+        if self._refusal is not None:
+            return
+        self._unset_keepalive_if_required()
+        self._moved = False
+        try:
+            self.parser.feed_data(data)
+        except httptools.HttpParserUpgrade:
+            pass  # answered as if no upgrade had been asked for
+        except httptools.HttpParserError:
+            self._refuse(431 if self._is_oversize() else 400)
+            return
+        self._unparsed += 0 if self._moved else len(data)
+        if self._is_oversize():
+            self._refuse(431)
+        elif self._timer is None and not self._moved:
+            self._start_timer(self.limits.header_seconds, self._give_up)
+
+    def _is_oversize(self) -> bool:
+        return (
+            max(self._parsed, self._unparsed) > self.limits.header_bytes
+            or self._fields > self.limits.headers
+        )
+
+    # ---------------------------------------------------------------- what the parser found
+
+    def on_message_begin(self) -> None:
+        super().on_message_begin()
+        self._parsed = self._unparsed = self._fields = 0
+        self._in_headers = True
+        if self._timer is None:
+            self._start_timer(self.limits.header_seconds, self._give_up)
+
+    def on_url(self, url: bytes) -> None:
+        super().on_url(url)
+        self._count(len(url))
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        self._fields += 1
+        self._count(len(name) + len(value) + len(": \r\n"))
+        super().on_header(name, value)
+
+    def _count(self, size: int) -> None:
+        self._parsed += size
+        if self._is_oversize():
+            raise ValueError("the headers are too many or too long")  # stops the parser
+
+    def on_headers_complete(self) -> None:
+        self._moved = True
+        super().on_headers_complete()
+        self._in_headers, self._in_body = False, True
+        self._unparsed = self._progress = 0
+        self._start_timer(self.limits.body_seconds, self._check_body)
+
+    def on_body(self, body: bytes) -> None:
+        self._moved = True
+        self._unparsed = 0
+        self._progress += len(body)
+        super().on_body(body)
+
+    def on_message_complete(self) -> None:
+        self._moved = True
+        self._unparsed = 0
+        self._in_body = False
+        self._stop_timer()
+        super().on_message_complete()
+
+    def _unsupported_upgrade_warning(self) -> None:
+        """Says nothing: the upgrade is ignored, as HTTP allows."""
+
+    # -------------------------------------------------------------------------------- timers
+
+    def _start_timer(self, seconds: float, call: Callable[[], None]) -> None:
+        self._stop_timer()
+        self._timer = self.loop.call_later(seconds, call)
+
+    def _stop_timer(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+    def _give_up(self) -> None:
+        self._refuse(408)
+
+    def _check_body(self) -> None:
+        """Whether the body came on; time in which the server itself didn't read doesn't count."""
+        enough = self._progress >= self.limits.body_rate * self.limits.body_seconds
+        if not (enough or self._is_held_up()):
+            self._refuse(408)
+            return
+        self._progress = 0
+        self._start_timer(self.limits.body_seconds, self._check_body)
+
+    def _is_held_up(self) -> bool:
+        cycle = self.cycle
+        sending = cycle.response_started and not cycle.response_complete
+        return self.flow.read_paused or sending or cycle is not self._answering
+
+    # ------------------------------------------------------------------------------- refusals
+
+    def send_400_response(self, msg: str) -> None:  # noqa: ARG002
+        self._refuse(400)
+
+    def _refuse(self, status: int) -> None:
+        """Reads nothing more; answers with the status when all earlier requests have been answered, and closes."""
+        if self._refusal is not None:
+            return
+        self._stop_timer()
+        self._unset_keepalive_if_required()
+        self._refusal = _response(status)
+        if self._in_body:
+            self._abandon()
+        self._finish()
+
+    def _abandon(self) -> None:
+        """Tells the application that the rest of this request never comes."""
+        cycle = self.cycle
+        if self.pipeline and self.pipeline[0][0] is cycle:
+            self.pipeline.popleft()
+        elif cycle.response_started:
+            self._refusal = b""  # it has its answer
+        else:
+            cycle.disconnected = True
+            cycle.message_event.set()
+
+    def _finish(self) -> None:
+        """Sends the refusal and closes, unless an answer is still to come or the connection is closed already."""
+        busy = self._answering is not None and not (
+            self._answering.response_complete or self._answering.disconnected
+        )
+        if busy or self.pipeline or self._closing or self.transport.is_closing():
+            return
+        self._closing = True
+        self._unset_keepalive_if_required()
+        self.transport.write(self._refusal or b"")
+        self.flow.resume_reading()
+        if self.transport.can_write_eof():
+            self.transport.write_eof()
+        self._start_timer(self.limits.linger, self.transport.close)
+
+    def _start_asgi_task(self, cycle: RequestResponseCycle, app: Any) -> None:
+        self._answering = cycle
+        super()._start_asgi_task(cycle, app)
+
+    def on_response_complete(self) -> None:
+        super().on_response_complete()
+        if self._refusal is not None:
+            self._finish()
+
+    def shutdown(self) -> None:
+        super().shutdown()
+        if self._closing:
+            self.transport.close()
+
+
+def _response(status: int) -> bytes:
+    """The whole answer to a request that never became one."""
+    known_as = uuid4().hex
+    log.debug("request %s refused with %d before it was complete", known_as, status)
+    problem = problems.describe(HTTPException(status))
+    content = orjson.dumps(problems.document(problem, known_as))
+    head = (
+        f"HTTP/1.1 {status} {http.HTTPStatus(status).phrase}\r\ncontent-type: application/json\r\n"
+        f"content-length: {len(content)}\r\nx-request-id: {known_as}\r\nconnection: close\r\n\r\n"
+    )
+    return head.encode("ascii") + content
