@@ -14,7 +14,7 @@ from onnxport import runtime
 from onnxport.client import TIMEOUT, Client
 from onnxport.codec import Answer, answer_rows
 from onnxport.compare import Array, relative_difference, worst
-from onnxport.errors import ModelFileError, RejectedRows
+from onnxport.errors import ClientError, ModelFileError, RejectedRows
 from onnxport.modelfile import ModelFile, read_model_file
 from onnxport.session import open_session
 from onnxport.signature import Signature
@@ -108,18 +108,26 @@ def check_url(
 ) -> CheckReport:
     """Whether a server serves this very model file, and answers its self-test rows as stored.
 
-    Each row is sent alone, then all as one list. Raises ClientError where the server gives no answer that can be
-    judged, and ModelFileError where the file can't be read.
+    Each row is sent alone, then all as one list. A file that can't be read, or a server that gives no answer, is a
+    failure too. Raises ValueError for a URL, a key or a timeout that can't be one.
     """
-    file = read_model_file(path)
-    expected = _expected(file)
     with Client(url, api_key=api_key, timeout=timeout) as client:
-        report = _of(CheckReport(target=client.base_url), file)
-        served = client.model()
-        if not client.ready():
-            return _found(report, [Finding("failure", "the server is not ready; try again later")])
-        findings = [Finding("ok", "the server is ready"), *_same_model(file, served)]
-        return _replay(_found(report, findings), file, expected, client)
+        report = CheckReport(target=client.base_url)
+        try:
+            file = read_model_file(path)
+            report = _of(report, file)
+            return _check_served(report, file, client)
+        except (ClientError, ModelFileError) as err:
+            return _found(report, [Finding("failure", str(err))])
+
+
+def _check_served(report: CheckReport, file: ModelFile, client: Client) -> CheckReport:
+    expected = _expected(file)
+    served = client.model()
+    if not client.ready():
+        return _found(report, [Finding("failure", "the server is not ready; try again later")])
+    findings = [Finding("ok", "the server is ready"), *_same_model(file, served)]
+    return _replay(_found(report, findings), file, expected, client)
 
 
 def _of(report: CheckReport, file: ModelFile) -> CheckReport:

@@ -53,7 +53,15 @@ class Detail:
 
 
 class OnnxportError(Exception):
-    """The root: every refusal of onnxport is one of these."""
+    """The root: every refusal of onnxport is one of these. All of them cross process boundaries unchanged."""
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Restored without __init__: pickle would hand it the message, where it takes other arguments."""
+        return _restore, (type(self), self.args), self.__dict__.copy()
+
+
+def _restore(kind: type[OnnxportError], args: tuple[Any, ...]) -> OnnxportError:
+    return kind.__new__(kind, *args)
 
 
 class ExportError(OnnxportError):

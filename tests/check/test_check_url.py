@@ -9,7 +9,6 @@ from typing import Any
 import pytest
 
 from onnxport.check import CheckReport, check_url
-from onnxport.errors import ConnectionFailed, ModelFileError, ServerError
 from tests.check.tampering import Edit, with_selftest
 from tests.server import models
 from tests.serving import ServerProcess
@@ -121,15 +120,25 @@ def test_another_model_is_served(url: str, folder: Path) -> None:
 
 
 def test_nobody_answers(iris: Path) -> None:
-    with pytest.raises(ConnectionFailed, match="can't be reached"):
-        check_url("http://127.0.0.1:9", iris)
+    report = check_url("http://127.0.0.1:9", iris)
+    assert not report.passed
+    assert (report.target, report.model, report.rows) == ("http://127.0.0.1:9", "iris", 0)
+    assert failures(report)[0].startswith("http://127.0.0.1:9 can't be reached (")
+    assert report.to_json()["passed"] is False
 
 
 def test_another_path(url: str, iris: Path) -> None:
-    with pytest.raises(ServerError, match="404 not_found"):
-        check_url(url + "/nowhere", iris)
+    report = check_url(url + "/nowhere", iris)
+    assert failures(report)[0].startswith("404 not_found: ")
 
 
 def test_the_file_is_gone(url: str, folder: Path) -> None:
-    with pytest.raises(ModelFileError, match=r"gone\.onnx: No such file"):
-        check_url(url, folder / "gone.onnx")
+    report = check_url(url, folder / "gone.onnx")
+    assert report.model is None
+    assert "gone.onnx: No such file" in failures(report)[0]
+    assert [line.split()[0] for line in report.lines()] == [url, "failure", "failed"]
+
+
+def test_what_is_no_url(iris: Path) -> None:
+    with pytest.raises(ValueError, match="no http URL"):
+        check_url("ftp://x.test", iris)

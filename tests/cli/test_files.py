@@ -81,6 +81,14 @@ def test_a_check_that_fails(onnxport: Terminal, url: str) -> None:
     assert done.err.count("\n") == 1
 
 
+def test_a_check_of_a_server_that_is_down(onnxport: Terminal, every_kind: Path) -> None:
+    done = onnxport("check", "http://127.0.0.1:9", "--model", every_kind, "--json")
+    assert done.code == 1
+    assert json.loads(done.out)["passed"] is False
+    assert done.err.startswith("onnxport: the check failed: http://127.0.0.1:9 can't be reached (")
+    assert done.err.count("\n") == 1
+
+
 def test_a_damaged_file_fails_the_check(onnxport: Terminal, every_kind: Path) -> None:
     (onnxport.folder / "half.onnx").write_bytes(every_kind.read_bytes()[:-100])
     done = onnxport("check", "half.onnx")

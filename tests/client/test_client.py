@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -210,6 +213,11 @@ def test_a_dataframe(running: Running) -> None:
     ("data", "told"),
     [
         ([[1.0, 2.0]], "neither a row {feature: value}, nor a list of rows, nor a DataFrame"),
+        (np.ones((2, 1)), "pass a DataFrame: an array has no names"),
+        (
+            [{"y": 10**700, "x": 10**5000}],
+            "row 0, feature 'x': an integer of so many digits can't be sent as JSON",
+        ),
         ("x", "neither a row {feature: value}, nor a list of rows, nor a DataFrame"),
         (
             pd.DataFrame([[1.0, 2.0]], columns=["x", "x"]),
@@ -268,5 +276,44 @@ def test_a_server_that_was_started_anew_is_found_again(
 def test_a_closed_client(running: Running) -> None:
     client = Client(running(identity()))
     client.close()
-    with pytest.raises(RuntimeError):
+    with pytest.raises(ValueError, match="the client is closed; make a new one"):
         client.predict({"x": 1.0})
+    client.close()
+
+
+FORKS = """
+import os, sys
+from onnxport import Client
+
+client = Client(sys.argv[1])
+client.predict({"x": 0.5})  # opens the connection that the children inherit
+children = []
+for child in range(2):
+    pid = os.fork()
+    if not pid:
+        sent = [1000.0 * child + i for i in range(100)]
+        got = [client.predict({"x": x})["prediction"] for x in sent]
+        client.close()
+        os._exit(got != sent)
+    children.append(pid)
+codes = [os.waitpid(pid, 0)[1] for pid in children]
+assert codes == [0, 0], codes
+assert client.predict({"x": 7.0}) == {"prediction": 7.0}
+"""
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="only POSIX forks")
+def test_forked_processes_get_their_own_answers(running: Running) -> None:
+    """In a process of its own: this one has threads, which no fork takes along."""
+    command = [sys.executable, "-c", FORKS, running(identity())]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60)
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_rows_without_features_are_refused(running: Running) -> None:
+    frame = pd.DataFrame(index=range(3))
+    with Client(running(identity())) as client, pytest.raises(RejectedRows) as caught:
+        client.predict(frame)
+    assert [(d.code, d.loc) for d in caught.value.details] == [
+        ("missing", (i, "x")) for i in range(3)
+    ]

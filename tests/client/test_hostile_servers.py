@@ -67,6 +67,63 @@ def test_the_wrong_kind_of_json(scripted: Scripted) -> None:
             client.predict([{"x": 1}])
 
 
+@pytest.mark.parametrize("count", [0, 1, 3])
+def test_another_number_of_answers(scripted: Scripted, count: int) -> None:
+    server = scripted(Reply(http("200 OK", json.dumps([ANSWER] * count))))
+    with Client(server.url) as client, pytest.raises(ServerError) as caught:
+        client.predict([{"x": 1}, {"x": 2}])
+    assert str(caught.value) == (
+        f"200 not_onnxport: {server.url}/predict gave {count} answers for 2 rows; "
+        "is it an onnxport server, and its base URL complete?"
+    )
+
+
+def test_one_part_with_another_number_of_answers(scripted: Scripted) -> None:
+    server = scripted(*[Reply(http("200 OK", json.dumps([ANSWER] * 2)))] * 2)
+    with (
+        Client(server.url, chunk_rows=2) as client,
+        pytest.raises(ServerError, match="2 answers for 1 rows"),
+    ):
+        client.predict([{"x": i} for i in range(3)])
+
+
+def test_a_long_unprintable_message(scripted: Scripted) -> None:
+    body = json.dumps({"detail": [{"type": "odd", "msg": "\x1b[31m" + "m" * 10_000}]})
+    server = scripted(Reply(http("422 Unprocessable Content", body)))
+    with Client(server.url) as client, pytest.raises(ServerError) as caught:
+        client.predict({"x": 1})
+    message = caught.value.details[0].message
+    assert len(message) == 500
+    assert message.isprintable()
+
+
+def test_https_to_a_server_without_it() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+
+        def answer_plainly() -> None:
+            connection, _ = listener.accept()
+            with connection:
+                connection.recv(65536)
+                connection.sendall(http("400 Bad Request"))
+
+        plain = threading.Thread(target=answer_plainly)
+        plain.start()
+        url = f"https://127.0.0.1:{listener.getsockname()[1]}"
+        with Client(url) as client, pytest.raises(ConnectionFailed) as caught:
+            client.predict({"x": 1})
+        plain.join()
+    assert str(caught.value) == f"{url} doesn't speak TLS; try http:// instead of https://"
+
+
+def test_a_host_name_that_is_too_long() -> None:
+    url = f"http://{'a' * 64}.test"
+    with Client(url) as client, pytest.raises(ConnectionFailed) as caught:
+        client.predict({"x": 1})
+    assert str(caught.value) == (
+        f"{url} can't be reached: a part of its host's name is empty or too long; correct the URL"
+    )
+
+
 def test_a_redirect_is_not_followed(scripted: Scripted) -> None:
     server = scripted(Reply(http("301 Moved Permanently", Location="https://x.test/predict")), FINE)
     with Client(server.url) as client, pytest.raises(ServerError) as caught:
@@ -283,6 +340,12 @@ def test_a_wrong_base_url(url: str, told: str) -> None:
     with pytest.raises(ValueError, match="URL") as caught:
         Client(url)
     assert str(caught.value) == told
+
+
+@pytest.mark.parametrize("timeout", [0, -1, float("nan"), float("inf"), 1e300])
+def test_a_wrong_timeout(timeout: float) -> None:
+    with pytest.raises(ValueError, match="timeout must be a positive, finite number of seconds"):
+        Client("http://127.0.0.1:8000", timeout=timeout)
 
 
 @pytest.mark.parametrize("key", ["", " ", "a b", "a\nb", "ключ"])

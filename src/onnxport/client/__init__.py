@@ -18,6 +18,7 @@ TIMEOUT = 30.0
 
 class Client:
     """Calls a served model. Threads may share one client; it holds one connection pool: close it, or use `with`.
+    A forked process opens connections of its own.
 
     base_url: where the server listens, with its path prefix if it has one. api_key: sent as a bearer token.
     timeout: seconds that one call may take, retries included. chunk_rows: longer lists go out in several requests.
@@ -51,15 +52,15 @@ class Client:
         Returns one answer for a mapping, else a list in the order of the rows. Raises RejectedRows naming each fault.
         """
         if isinstance(data, Mapping):
-            return self._post(encode_row(data), dict)
+            return _expect(self._post(encode_row(data)), dict)
         answers: list[Any] = []
-        for start, body in encode_chunks(list_rows(data), self._chunk_rows):
+        for rows, body in encode_chunks(list_rows(data), self._chunk_rows):
             try:
-                answers += self._post(body, list)
+                answers += self._answers(body, len(rows))
             except RejectedRows as err:
-                if not start:
+                if not rows.start:
                     raise
-                details = [_moved(detail, start) for detail in err.details]
+                details = [_moved(detail, rows.start) for detail in err.details]
                 raise RejectedRows(err.status, details, err.request_id) from err
         return answers
 
@@ -97,8 +98,17 @@ class Client:
     def __repr__(self) -> str:
         return f"Client({self.base_url!r})"
 
-    def _post(self, body: bytes, kind: type) -> Any:
-        return _expect(self._connection.call("POST", "/predict", body), kind)
+    def _answers(self, body: bytes, rows: int) -> list[Any]:
+        answer = self._post(body)
+        answers: list[Any] = _expect(answer, list)
+        if len(answers) != rows:
+            raise foreign(
+                answer.status, f"{answer.url} gave {len(answers)} answers for {rows} rows"
+            )
+        return answers
+
+    def _post(self, body: bytes) -> Answer:
+        return self._connection.call("POST", "/predict", body)
 
     def _get(self, path: str) -> dict[str, Any]:
         document: dict[str, Any] = _expect(self._connection.call("GET", path), dict)

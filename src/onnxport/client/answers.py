@@ -10,6 +10,8 @@ from typing import Any
 
 from onnxport.errors import Detail, RejectedRows, ServerBusy, ServerError, shorten
 
+_MAX_MESSAGE = 500
+
 _REJECTED = frozenset({400, 413, 422})
 
 
@@ -79,5 +81,6 @@ def _detail(entry: dict[str, Any]) -> Detail:
     given = entry.get("loc")
     loc = tuple(given) if isinstance(given, list) else ()
     hint = {key: value for key, value in entry.items() if key not in ("type", "loc", "msg")}
-    code = str(entry.get("type", "unknown"))
-    return Detail(code, loc[1:] if loc[:1] == ("body",) else loc, str(entry["msg"]), hint)
+    code = shorten(str(entry.get("type", "unknown")))
+    message = shorten(str(entry["msg"]), _MAX_MESSAGE)
+    return Detail(code, loc[1:] if loc[:1] == ("body",) else loc, message, hint)

@@ -18,24 +18,26 @@ def list_rows(data: Any) -> Sequence[Mapping[Any, Any]]:
         return _frame_rows(data)
     if isinstance(data, (list, tuple)) and all(isinstance(row, Mapping) for row in data):
         return data
+    if hasattr(data, "__array__") and not hasattr(data, "index"):
+        raise _unfit((), "pass a DataFrame: an array has no names")
     raise _unfit((), "neither a row {feature: value}, nor a list of rows, nor a DataFrame")
 
 
 def encode_chunks(
     rows: Sequence[Mapping[Any, Any]], chunk_rows: int
-) -> Iterator[tuple[int, bytes]]:
-    """JSON lists in order, each with its first row's index. No rows make one empty list: the server has its say."""
+) -> Iterator[tuple[range, bytes]]:
+    """JSON lists in order, each with its rows' indices. No rows make one empty list: the server has its say."""
     start, size = 0, 0
     encoded: list[bytes] = []
     for index, row in enumerate(rows):
         text = encode_row(row, (index,))
         if encoded and (len(encoded) >= chunk_rows or size + len(text) > CHUNK_BYTES):
-            yield start, b"[" + b",".join(encoded) + b"]"
+            yield range(start, index), b"[" + b",".join(encoded) + b"]"
             start, size, encoded = index, 0, []
         encoded.append(text)
         size += len(text) + 1
     if encoded or not rows:
-        yield start, b"[" + b",".join(encoded) + b"]"
+        yield range(start, len(rows)), b"[" + b",".join(encoded) + b"]"
 
 
 def encode_row(row: Mapping[Any, Any], at: tuple[int, ...] = ()) -> bytes:
@@ -51,6 +53,8 @@ def _frame_rows(frame: Any) -> list[dict[str, Any]]:
     names = [str(name) for name in frame.columns]
     if len(set(names)) != len(names):
         raise _unfit((), "two columns of the DataFrame share a name; rename one")
+    if not names:
+        return [{} for _ in range(len(frame))]
     columns = [list(frame[name]) for name in frame.columns]
     return [dict(zip(names, values, strict=True)) for values in zip(*columns, strict=True)]
 
@@ -71,11 +75,20 @@ def _plain(value: Any) -> Any:
 def _unencodable(row: Mapping[str, Any], at: tuple[int, ...]) -> ValidationError:
     where = f"row {at[0]}, " if at else "the "
     for name, value in row.items():
-        if not isinstance(value, (str, int, float, type(None))):
-            kind = type(value).__name__
-            said = f"{where}feature {shorten(name)!r}: a {kind} can't be sent as JSON"
+        if not _is_sendable(value):
+            is_long = isinstance(value, int)  # Python writes 4300 digits at most
+            what = "an integer of so many digits" if is_long else f"a {type(value).__name__}"
+            said = f"{where}feature {shorten(name)!r}: {what} can't be sent as JSON"
             return _unfit((*at, shorten(name)), said)
     return _unfit(at, f"{f'row {at[0]}' if at else 'the row'} can't be sent as JSON")
+
+
+def _is_sendable(value: Any) -> bool:
+    try:
+        json.dumps(value)
+    except (TypeError, ValueError, RecursionError):
+        return False
+    return True
 
 
 def _unfit(loc: tuple[str | int, ...], message: str) -> ValidationError:

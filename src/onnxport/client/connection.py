@@ -8,7 +8,10 @@ the answer, as it does when the server closes it in the same moment (RFC 9110, 9
 
 from __future__ import annotations
 
+import os
+import re
 import ssl
+import threading
 import time
 from collections.abc import Mapping
 from typing import Any
@@ -23,11 +26,15 @@ BUSY_TRIES = 3
 CONNECT_TRIES = 3
 CONNECT_PAUSE = 0.2
 
+_NOT_TLS = ("WRONG_VERSION_NUMBER", "record layer failure")  # OpenSSL's words, 1.1 to 3
 _LOOPBACK = frozenset({"127.0.0.1", "::1", "localhost"})
 
 
 class Connection:
-    """Sends requests below `base_url`. timeout: seconds that one call may take, retries included."""
+    """Sends requests below `base_url`. timeout: seconds that one call may take, retries included.
+
+    Each process has a pool of its own: two that shared a socket after a fork would read each other's answers.
+    """
 
     def __init__(
         self,
@@ -37,19 +44,22 @@ class Connection:
         timeout: float,
         verify: ssl.SSLContext | bool,
     ) -> None:
-        if timeout <= 0:
-            raise ValueError("timeout must be positive")
+        if not 0 < timeout <= threading.TIMEOUT_MAX:  # never true of NaN
+            raise ValueError("timeout must be a positive, finite number of seconds")
         url = _parse(base_url)
         self.base_url = str(url).rstrip("/")
         self._timeout = timeout
-        self._http = httpx2.Client(
-            headers=headers,
-            trust_env=url.host not in _LOOPBACK,  # a proxy can't reach this machine's own address
-            verify=verify,
-        )
+        self._headers, self._verify = dict(headers), verify
+        self._trust_env = url.host not in _LOOPBACK  # a proxy can't reach this machine's address
+        self._is_closed = False
+        self._pools = {os.getpid(): self._new_pool()}
 
     def close(self) -> None:
-        self._http.close()
+        """Closes this process's connections; those that a fork left here are the parent's."""
+        self._is_closed = True
+        pool = self._pools.get(os.getpid())
+        if pool is not None:
+            pool.close()
 
     def call(self, method: str, path: str, body: bytes | None = None) -> Answer:
         """The server's answer, whatever it says; asked again while it is busy and says for how long."""
@@ -66,6 +76,16 @@ class Connection:
         """The server's answer, whatever it says, without waiting for a better one."""
         return self._send(method, path, None, time.monotonic() + self._timeout)
 
+    def _pool(self) -> httpx2.Client:
+        if self._is_closed:
+            raise ValueError("the client is closed; make a new one")
+        pid = os.getpid()
+        # a parent's pool stays referenced, lest its sockets be finalised here; setdefault is atomic among threads
+        return self._pools.get(pid) or self._pools.setdefault(pid, self._new_pool())
+
+    def _new_pool(self) -> httpx2.Client:
+        return httpx2.Client(headers=self._headers, trust_env=self._trust_env, verify=self._verify)
+
     def _send(self, method: str, path: str, body: bytes | None, deadline: float) -> Answer:
         """New tries only where nothing can have been answered. Raises ConnectionFailed."""
         failures, was_broken_off = 0, False
@@ -74,6 +94,9 @@ class Connection:
             try:
                 return self._exchange(method, path, body, deadline, opened)
             except (httpx2.ConnectError, httpx2.ConnectTimeout) as err:
+                if any(words in str(err) for words in _NOT_TLS):
+                    message = f"{self.base_url} doesn't speak TLS; try http:// instead of https://"
+                    raise ConnectionFailed(message) from err
                 failures += 1
                 pause = CONNECT_PAUSE * failures
                 if failures >= CONNECT_TRIES or _left(deadline) < pause:
@@ -86,6 +109,9 @@ class Connection:
             except httpx2.TimeoutException as err:
                 message = f"{self.base_url} gave no answer within {self._timeout:g} s; try a longer timeout"
                 raise ConnectionFailed(message) from err
+            except UnicodeError as err:
+                what = "can't be reached: a part of its host's name is empty or too long"
+                raise ConnectionFailed(f"{self.base_url} {what}; correct the URL") from err
             except httpx2.HTTPError as err:
                 raise self._failed("broke off in the middle of its answer", err) from err
 
@@ -98,7 +124,8 @@ class Connection:
             if event == "connection.connect_tcp.started":
                 opened.append(event)
 
-        request = self._http.build_request(
+        pool = self._pool()
+        request = pool.build_request(
             method,
             self.base_url + path,
             content=body,
@@ -107,7 +134,7 @@ class Connection:
             extensions={"trace": trace},
         )
         try:
-            response = self._http.send(request, stream=True)
+            response = pool.send(request, stream=True)
         except (httpx2.ReadError, httpx2.WriteError, httpx2.RemoteProtocolError) as err:
             raise _BrokenOff(str(err)) from err
         try:
@@ -117,7 +144,8 @@ class Connection:
         return Answer(self.base_url + path, response.status_code, response.headers, content)
 
     def _failed(self, what: str, err: Exception) -> ConnectionFailed:
-        why = f" ({shorten(str(err), 120)})" if str(err) else ""
+        said = re.sub(r" \(_ssl\.c:\d+\)", "", str(err))
+        why = f" ({shorten(said, 120)})" if said else ""
         return ConnectionFailed(f"{self.base_url} {what}{why}; is the server running there?")
 
 
