@@ -17,7 +17,6 @@ help:  ## list the targets
 install: .venv/dev.stamp  ## .venv with the package, the export extra and the development tools
 
 demo: .venv/demo.stamp  ## train iris, save it, serve it on PORT (8000)
-	@mkdir -p build/demo
 	@trap : INT; .venv/bin/onnxport demo --port $(PORT) --output build/demo/iris.onnx || test $$? -eq 130
 
 test: .venv/dev.stamp  ## install what the tests need, then run them (ARGS goes to pytest)
@@ -48,15 +47,10 @@ clean:  ## remove what the targets above have made
 	@rm -rf .venv build .mypy_cache .pytest_cache .ruff_cache .hypothesis
 
 .venv/created:
-	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] < (3, 14))' || \
-	  { echo "onnxport needs Python 3.11, 3.12 or 3.13: name one with make PYTHON=python3.12" >&2; exit 1; }
-	@$(PYTHON) -m venv --clear .venv
-	@touch $@
+	@tools/install venv $(PYTHON)
 
 .venv/demo.stamp: requirements/demo.txt pyproject.toml .venv/created
 	@tools/install demo
-	@touch $@
 
 .venv/dev.stamp: requirements/dev.txt pyproject.toml .venv/created
 	@tools/install dev
-	@touch .venv/demo.stamp $@  # the development list holds the demo's

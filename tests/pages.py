@@ -8,7 +8,8 @@
 - ```javascript blocks run in node, as modules.
 - Blocks marked `output` (```text output, ```json output) stand in what the block before them printed; … is anything.
 - `make TARGET` must be a target of the Makefile, and `pip install '.[EXTRA]'` an extra; neither is run.
-  `git clone` and `cd` are passed over. Any other line is a fault: the pages and this list grow together.
+  `git clone`, `cd` and `. .venv/bin/activate` are passed over. Any other line is a fault: the pages and this list
+  grow together.
 
 Blocks in other languages, and those marked `not-run`, are for the reader.
 """
@@ -32,7 +33,7 @@ from typing import Any
 from tests.serving import ServerProcess
 
 DEFAULT_PORT = "8000"
-PASSED_OVER = frozenset({"cd", "git"})
+PASSED_OVER = frozenset({".", "cd", "git"})
 RUN = frozenset({"cat", "curl", "echo", "onnxport", "python"})
 
 

@@ -34,6 +34,7 @@ _HOMES = {
     "router": "onnxport.server",
     "save": "onnxport.export",
 }
+_EXTRA = {"save": "export"}
 
 
 def __getattr__(name: str) -> Any:
@@ -41,7 +42,20 @@ def __getattr__(name: str) -> Any:
         return import_module("onnxport.errors")
     if name not in _HOMES:
         raise AttributeError(f"module 'onnxport' has no attribute {name!r}")
-    return getattr(import_module(_HOMES[name]), name)
+    try:
+        return getattr(import_module(_HOMES[name]), name)
+    except ModuleNotFoundError as err:
+        missing = (err.name or "").partition(".")[0]
+        if missing in ("", "onnxport"):
+            raise
+        raise ImportError(_advice(name, missing), name=missing) from err
+
+
+def _advice(name: str, missing: str) -> str:
+    extra = _EXTRA.get(name)
+    needed = f"the {extra} extra ({missing} is missing)" if extra else missing
+    wanted = f"'.[{extra}]'" if extra else "."
+    return f"onnxport.{name} needs {needed}: pip install {wanted} in the clone of onnxport"
 
 
 def __dir__() -> list[str]:

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import difflib
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
@@ -13,6 +14,7 @@ from typing import Any
 from onnxport.errors import SettingsError
 
 ENV_PREFIX = "ONNXPORT_"
+OTHER_ENV = ("ONNXPORT_API_KEY", "ONNXPORT_API_KEY_HASHES", "ONNXPORT_MODEL")  # read elsewhere
 
 
 def _setting(default: Any, help: str) -> Any:
@@ -68,6 +70,7 @@ def _table() -> tuple[Setting, ...]:
 
 SETTINGS = _table()
 _CHECKS = {
+    "host": (lambda v: "[" not in v, "an address without brackets, such as ::1"),
     "port": (lambda v: 0 <= v <= 65535, "a port from 0 to 65535"),
     "max_body": (lambda v: v > 0, "a positive number of bytes"),
     "max_rows": (lambda v: v > 0, "a positive number of rows"),
@@ -87,30 +90,45 @@ _CHECKS = {
 def read_settings(
     arguments: Mapping[str, Any] | None = None, environment: Mapping[str, str] | None = None
 ) -> Settings:
-    """The settings in force. None among the arguments counts as not given. Raises SettingsError."""
+    """The settings in force. None among the arguments counts as not given.
+
+    Raises SettingsError for a value that doesn't fit, named as it was given: by its option or its variable; and for a
+    variable that is nearly a known one.
+    """
     given = {k: v for k, v in (arguments or {}).items() if v is not None}
     env = os.environ if environment is None else environment
+    _refuse_misspelt(env)
     values = {
         s.name: _from_text(s, env[s.env]) for s in SETTINGS if s.name not in given and s.env in env
     }
     values.update(given)
-    for name, value in values.items():
-        check, wanted = _CHECKS.get(name, (lambda _: True, ""))
-        if not check(value):
-            raise SettingsError(f"{name} is {value!r}, and must be {wanted}")
+    for setting in SETTINGS:
+        check, wanted = _CHECKS.get(setting.name, (lambda _: True, ""))
+        if setting.name in values and not check(values[setting.name]):
+            told = setting.flag if setting.name in given else setting.env
+            raise SettingsError(f"{told} is {values[setting.name]!r}, and must be {wanted}")
     return Settings(**values)
+
+
+def _refuse_misspelt(environment: Mapping[str, str]) -> None:
+    """A variable that is nearly a known one would be passed over in silence."""
+    known = [name.removeprefix(ENV_PREFIX) for name in (*(s.env for s in SETTINGS), *OTHER_ENV)]
+    for variable in sorted(environment):
+        name = variable.removeprefix(ENV_PREFIX)
+        if name == variable or name in known:
+            continue
+        near = difflib.get_close_matches(name[:64], known, n=1, cutoff=0.75)
+        if near:
+            raise SettingsError(
+                f"{variable[:64]} is no setting; did you mean {ENV_PREFIX}{near[0]}? Rename or unset it"
+            )
 
 
 def _from_text(setting: Setting, text: str) -> Any:
     if setting.type is bool:
         known = {
-            "1": True,
-            "true": True,
-            "yes": True,
-            "0": False,
-            "false": False,
-            "no": False,
-            "": False,
+            **dict.fromkeys(("1", "true", "yes", "on"), True),
+            **dict.fromkeys(("0", "false", "no", "off", ""), False),
         }
         if text.lower() not in known:
             raise SettingsError(f"{setting.env} is {text[:64]!r}, and must be true or false")

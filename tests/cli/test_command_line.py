@@ -62,7 +62,18 @@ def test_version(onnxport: Terminal) -> None:
         ),
         (
             ["serve", "x.onnx", "--port", "70000"],
-            "port is 70000, and must be a port from 0 to 65535\n",
+            "--port is 70000, and must be a port from 0 to 65535\n",
+        ),
+        (
+            ["serve", "x.onnx", "--host", "[::1]"],
+            "--host is '[::1]', and must be an address without brackets, such as ::1\n",
+        ),
+        (
+            ["predict", "ftp://x", "-"],
+            (
+                "ftp://x: only http:// and https:// URLs are called\n"
+                "Try 'onnxport predict --help'.\n"
+            ),
         ),
         (
             ["predict", "ftp://x", "-", "--timeout", "0"],
@@ -140,3 +151,14 @@ def test_a_port_that_is_taken(onnxport: Terminal, every_kind: Path, url: str) ->
     assert done.err == (
         f"onnxport: 127.0.0.1:{port} is taken; choose another port, or 0 for a free one\n"
     )
+
+
+def test_a_reader_that_has_gone(every_kind: Path) -> None:
+    """As with `| true`: quiet, with the code of a program that a closed pipe ends."""
+    command = [sys.executable, "-m", "onnxport", "inspect", str(every_kind)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        process.stdout.close()
+        assert process.stderr.read() == b""
+        assert process.wait(timeout=60) == 141

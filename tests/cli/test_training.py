@@ -19,6 +19,7 @@ from sklearn.preprocessing import StandardScaler
 from sklearn.tree import DecisionTreeClassifier
 
 import onnxport as package
+from onnxport.cli.training import _what_to_try
 from tests.cli.conftest import Terminal
 
 MODULE = """
@@ -189,6 +190,42 @@ def test_demo_without_serving(onnxport: Terminal) -> None:
     assert model.signature.names == ("sepal_length", "sepal_width", "petal_length", "petal_width")
     assert model.signature.classes == ("setosa", "versicolor", "virginica")
     assert onnxport("check", "build/demo/iris.onnx").code == 0
+
+
+def test_demo_looks_at_the_port_before_it_trains(onnxport: Terminal, url: str) -> None:
+    port = url.rpartition(":")[2]
+    done = onnxport("demo", "--port", port, "--output", "iris.onnx")
+    assert (done.code, done.out) == (1, "")
+    assert done.err == (
+        f"checking . and port {port} ...\n"
+        f"onnxport: 127.0.0.1:{port} is taken; choose another port, or 0 for a free one; "
+        "make demo PORT=9000 takes another\n"
+    )
+    assert list(onnxport.folder.iterdir()) == []
+
+
+def test_demo_looks_at_its_folder_before_it_trains(onnxport: Terminal) -> None:
+    onnxport.write("file", "")
+    (onnxport.folder / "folder").mkdir()
+    for output, told in (
+        ("file/iris.onnx", ": its folder can't be written (File exists); name another"),
+        ("folder", " is a folder; name a file"),
+    ):
+        done = onnxport("demo", "--no-serve", "--output", output)
+        assert (done.code, done.out) == (1, "")
+        assert done.err.splitlines()[1:] == [f"onnxport: --output {output}{told}"]
+
+
+def test_demo_names_the_python_of_its_clone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    row = {"x": 1.0}
+    monkeypatch.chdir(tmp_path)
+    assert "\nPython:\n" in _what_to_try("http://127.0.0.1:1", row)
+    (tmp_path / ".venv").mkdir()
+    monkeypatch.setattr(sys, "prefix", str(tmp_path / ".venv"))
+    told = _what_to_try("http://127.0.0.1:1", row)
+    assert "\nPython (with .venv/bin/python, or after `. .venv/bin/activate`):\n" in told
 
 
 def test_demo_until_ctrl_c(onnxport: Terminal, needs_curl: str) -> None:

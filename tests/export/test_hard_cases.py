@@ -168,7 +168,7 @@ def test_overflow_inside_the_pipeline(
     X, _ = data.iris()
     model = _model(estimator, X * scale, COIN[: len(X)], tmp_path)
     row = X.head(1) * 0 + huge
-    with np.errstate(all="ignore"), pytest.raises(ValueError, match="infinity|too large"):
+    with np.errstate(all="ignore"), pytest.raises(ValueError, match=r"infinity|too large"):
         estimator.predict(row)
     assert _refuses(model, row) == "non_finite"
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import sys
 import traceback
 from collections.abc import Callable
@@ -14,7 +15,7 @@ import click
 
 from onnxport.errors import OnnxportError, SettingsError, shorten
 
-FAILED, WRONG_USAGE, INTERRUPTED = 1, 2, 130
+FAILED, WRONG_USAGE, INTERRUPTED, NOT_READ = 1, 2, 130, 141
 API_KEY = "ONNXPORT_API_KEY"
 TIMEOUT = 30.0
 
@@ -88,8 +89,11 @@ class Commands(click.Group):
     def invoke(self, ctx: click.Context) -> Any:
         try:
             return super().invoke(ctx)
-        except (click.ClickException, click.exceptions.Exit, click.Abort, BrokenPipeError):
+        except (click.ClickException, click.exceptions.Exit, click.Abort):
             raise
+        except BrokenPipeError:  # the reader, such as `head`, has enough
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            return NOT_READ
         except Exception as err:
             if ctx.meta.get(_DEBUG):
                 traceback.print_exc()
@@ -150,7 +154,11 @@ def url_options(command: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def is_url(target: str) -> bool:
-    return target.lower().startswith(("http://", "https://"))
+    """Whether it is a URL rather than a path. Raises UsageError for a URL of another kind."""
+    scheme = re.match(r"[a-z][a-z0-9+.-]*://", target, re.IGNORECASE)
+    if scheme and scheme[0].lower() not in ("http://", "https://"):
+        raise click.UsageError(f"{shorten(target)}: only http:// and https:// URLs are called")
+    return scheme is not None
 
 
 def read_api_key(path: Path | None) -> str | None:

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import errno
 import json
+import sys
+import tempfile
 from pathlib import Path
 
 import click
 
 from onnxport.cli.commands import Command
 from onnxport.cli.progress import progress
-from onnxport.settings import read_settings
+from onnxport.errors import SettingsError
+from onnxport.settings import Settings, read_settings
 
 
 @click.command(cls=Command)
@@ -117,12 +121,16 @@ def export(
 @click.option("--serve/--no-serve", "then_serve", default=True, help="Serve it afterwards, or not.")
 def demo(port: int, output: Path, then_serve: bool) -> int:
     """Train iris, save it, serve it, and say what to try. Ctrl-C ends it."""
+    settings = read_settings({"host": "127.0.0.1", "port": port})
+    with progress(f"checking {output.parent}" + (f" and port {port}" if then_serve else "")):
+        _check_output(output)
+        if then_serve:
+            _check_port(settings)
     with progress("loading scikit-learn and training a random forest on iris"):
         from onnxport.export import save
         from onnxport.export.iris import train_iris
 
         iris = train_iris()
-    output.parent.mkdir(parents=True, exist_ok=True)
     with progress(f"saving {output}") as tell:
         report = save(
             iris.estimator,
@@ -140,8 +148,33 @@ def demo(port: int, output: Path, then_serve: bool) -> int:
     from onnxport.server.run import serve
 
     row = {str(name): float(value) for name, value in iris.X.iloc[0].items()}
-    settings = read_settings({"host": "127.0.0.1", "port": port})
     return serve(output, settings, on_ready=lambda url: click.echo(_what_to_try(url, row)))
+
+
+def _check_output(output: Path) -> None:
+    """Before the training: its folder is made, and takes a file."""
+    try:
+        output.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=output.parent):
+            pass
+    except OSError as err:
+        raise click.ClickException(
+            f"--output {output}: its folder can't be written ({err.strerror}); name another"
+        ) from err
+    if output.is_dir():
+        raise click.ClickException(f"--output {output} is a folder; name a file")
+
+
+def _check_port(settings: Settings) -> None:
+    """Before the training: nobody else listens there."""
+    from onnxport.server.run import bind
+
+    try:
+        bind(settings).close()
+    except SettingsError as err:
+        if isinstance(err.__cause__, OSError) and err.__cause__.errno == errno.EADDRINUSE:
+            raise SettingsError(f"{err}; make demo PORT=9000 takes another") from err.__cause__
+        raise
 
 
 def _what_to_try(url: str, row: dict[str, float]) -> str:
@@ -150,7 +183,13 @@ def _what_to_try(url: str, row: dict[str, float]) -> str:
     return (
         f"\nThe docs, to try it in the browser:\n\n    {url}/docs\n\n"
         f"curl:\n\n    curl -s {url}/predict -H 'Content-Type: application/json' -d '{body}'\n\n"
-        f"Python:\n\n    from onnxport import Client\n\n"
+        f"Python{_how_to_python()}:\n\n    from onnxport import Client\n\n"
         f'    with Client("{url}") as client:\n        print(client.predict({body}))\n\n'
         "Ctrl-C ends the demo."
     )
+
+
+def _how_to_python() -> str:
+    """The clone's own environment has to be named; any other is the one that the reader has chosen."""
+    ours = sys.prefix != sys.base_prefix and Path(sys.prefix).resolve() == Path(".venv").resolve()
+    return " (with .venv/bin/python, or after `. .venv/bin/activate`)" if ours else ""
