@@ -281,6 +281,8 @@ def _check_facts(document: Mapping[str, Any]) -> None:
             continue
         if not isinstance(document[part], dict):
             raise ValueError(f"{part} is no object")
+        if not isinstance(document[part].get("rows_per_run", 1), int):
+            raise ValueError(f"{part}.rows_per_run is no integer")
         missing = [key for key in needed if key not in document[part]]
         if missing:
             raise ValueError(f"{part}.{missing[0]} is missing")

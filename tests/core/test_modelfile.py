@@ -151,8 +151,9 @@ def test_a_newer_minor_format_is_read(fixture: Path) -> None:
         (lambda m: m.update(parity={}), "parity.rows is missing"),
         (lambda m: m.update(source="x"), "source is no object"),
         (lambda m: m.update(runtime=[]), "runtime is no object"),
+        (lambda m: m["runtime"].update(rows_per_run="all"), "rows_per_run is no integer"),
     ],
-    ids=range(21),
+    ids=range(22),
 )
 def test_manifests_that_do_not_fit(edit: Any, said: str, fixture: Path) -> None:
     manifest = _manifest(fixture)

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import logging
+import os
+import sys
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -33,4 +37,18 @@ def serve(model: Path, **given: Any) -> int:
     settings = read_settings(given)
     from onnxport.server.run import serve as run
 
-    return run(model, settings)
+    return leave(run(model, settings))
+
+
+def leave(code: int) -> int:
+    """The exit code of a server that has ended. Where a prediction was given up and still runs, the process ends here:
+    the interpreter's own end would abort in the middle of it.
+    """
+    from onnxport.server.threads import NAME
+
+    if any(thread.name == NAME for thread in threading.enumerate()):
+        logging.shutdown()
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(code)
+    return code

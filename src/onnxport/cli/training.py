@@ -12,6 +12,7 @@ import click
 
 from onnxport.cli.commands import Command
 from onnxport.cli.progress import progress
+from onnxport.cli.serving import leave
 from onnxport.errors import SettingsError
 from onnxport.settings import Settings, read_settings
 
@@ -148,7 +149,7 @@ def demo(port: int, output: Path, then_serve: bool) -> int:
     from onnxport.server.run import serve
 
     row = {str(name): float(value) for name, value in iris.X.iloc[0].items()}
-    return serve(output, settings, on_ready=lambda url: click.echo(_what_to_try(url, row)))
+    return leave(serve(output, settings, on_ready=lambda url: click.echo(_what_to_try(url, row))))
 
 
 def _check_output(output: Path) -> None:

@@ -9,6 +9,7 @@ from queue import SimpleQueue
 from threading import Thread
 
 Work = Callable[[], bytes]
+NAME = "prediction"
 
 
 class Threads:
@@ -22,7 +23,7 @@ class Threads:
         """What the work returns or raises, without holding the event loop."""
         while self._idle:
             self._idle -= 1
-            Thread(target=self._run_forever, name="prediction", daemon=True).start()
+            Thread(target=self._run_forever, name=NAME, daemon=True).start()
         answer: Future[bytes] = Future()
         self._work.put((answer, work))
         return await asyncio.wrap_future(answer)
