@@ -223,6 +223,21 @@ def test_damaged_bytes_are_refused(fixture: Path) -> None:
             parse_model_file(bytes(flipped))
 
 
+@pytest.mark.long
+def test_every_damaged_byte_is_refused(fixture: Path) -> None:
+    """Every length that the file could be cut to, and every byte with every single bit flipped."""
+    content = fixture.read_bytes()
+    for end in range(len(content)):
+        with pytest.raises(ModelFileError):
+            parse_model_file(content[:end])
+    for at in range(len(content)):
+        for bit in range(8):
+            flipped = bytearray(content)
+            flipped[at] ^= 1 << bit
+            with pytest.raises(ModelFileError):
+                parse_model_file(bytes(flipped))
+
+
 @pytest.mark.parametrize("content", [b"", b"no model", b"\x00" * 64, b"PK\x03\x04" * 20, b"{}"])
 def test_files_that_are_no_models(content: bytes, tmp_path: Path) -> None:
     path = tmp_path / "other.onnx"

@@ -264,6 +264,15 @@ def test_classifiers_of_two_booleans(estimator: Any, tmp_path: Path) -> None:
     _prove(estimator, *data.cancer(), tmp_path)
 
 
+@pytest.mark.long
+@pytest.mark.parametrize("make", [data.cancer, data.iris, data.ids], ids=["cancer", "iris", "ids"])
+@pytest.mark.parametrize("estimator", CLASSIFIERS, ids=_name)
+def test_all_classifiers_on_more_data(
+    estimator: Any, make: Callable[[], data.Data], tmp_path: Path
+) -> None:
+    _prove(estimator, *make(), tmp_path)
+
+
 @pytest.mark.parametrize("estimator", REGRESSORS, ids=_name)
 def test_regressors(estimator: Any, tmp_path: Path) -> None:
     _prove(estimator, *data.diabetes(), tmp_path)
