@@ -9,7 +9,7 @@ import onnx
 from onnx import TensorProto, helper
 
 from onnxport.errors import ExportError
-from onnxport.export.graph import ML, OPSET, Column, Columns, Graph
+from onnxport.export.graph import Column, Columns, Graph
 from onnxport.export.origin import Origin
 from onnxport.export.registry import Classified, Emission, Valued, emit
 from onnxport.export.sample import SampleColumn
@@ -138,8 +138,3 @@ def _value_info(output: Output) -> onnx.ValueInfoProto:
     return helper.make_tensor_value_info(
         output.tensor, kinds.get(output.role, TensorProto.DOUBLE), shape
     )
-
-
-def opset_imports() -> dict[str, int]:
-    """The operator sets of every graph written here."""
-    return {"": OPSET[""], ML: OPSET[ML]}

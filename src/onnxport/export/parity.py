@@ -28,11 +28,10 @@ from onnxport.tensors import Arrays, pack
 class Parity:
     """The certificate: how many rows of which sets were compared, and how well they agreed.
 
-    label_flips: rows whose label differs; must be 0. ties: rows whose label differs while the
-    estimator's own scores tie within rounding, which aren't counted as flips. max_abs: the worst
-    |difference| / max(1, |answer|) of a number.
-    tolerance: what was allowed. refused: rows that the estimator itself refuses. accepted_mismatch:
-    written all the same.
+    label_flips: rows whose label differs; must be 0. ties: rows that differ only where the
+    estimator's own answer hangs on rounding, which aren't counted as flips. max_abs: the worst
+    |difference| / max(1, |answer|) of a number. tolerance: what was allowed. refused: rows that the
+    estimator itself refuses. accepted_mismatch: written all the same.
     """
 
     rows: int

@@ -32,11 +32,12 @@ _TARGET = {"": OPSET[""], ML: 3}
 
 @dataclass(frozen=True)
 class _Embedded:
-    """A converted estimator's nodes in our graph: its public outputs, and where it takes its
+    """A converted classifier's nodes in our graph: its public outputs, and where it takes its
     maximum.
     """
 
-    outputs: list[str]
+    label: str
+    proba: str
     argmax: str | None
 
 
@@ -45,20 +46,22 @@ def _embed(emission: Emission, estimator: Any, columns: Columns) -> _Embedded:
     finite_only(emission, columns)
     if columns.single:
         emission.relax(TOLERANT_BAR)
-    options = {id(estimator): {"zipmap": False}} if hasattr(estimator, "classes_") else None
+    coded = _with_codes(estimator)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # skl2onnx asks for attributes that newer releases retire
         model = convert_sklearn(
-            estimator,
+            coded,
             initial_types=[("X", DoubleTensorType([None, len(columns)]))],
-            options=options,
+            options={id(coded): {"zipmap": False}},
             target_opset=_TARGET,
         )
     graph = emission.graph
     ours = graph.embed(model, {"X": graph.matrix(columns)})
     maxima = [node for node in model.graph.node if node.op_type == "ArgMax"]
+    label, proba = (ours(output.name) for output in model.graph.output)
     return _Embedded(
-        outputs=[ours(output.name) for output in model.graph.output],
+        label=label,
+        proba=proba,
         argmax=ours(maxima[0].output[0]) if len(maxima) == 1 else None,
     )
 
@@ -70,20 +73,14 @@ def _with_codes(estimator: Any) -> Any:
     return coded
 
 
-def _classifier(emission: Emission, estimator: Any, columns: Columns) -> Classified:
-    graph = emission.graph
-    embedded = _embed(emission, _with_codes(estimator), columns)
-    label, proba = embedded.outputs[:2]
-    # The way from the maximum to the label goes through an operator that fails on no rows.
-    code = graph.cast(embedded.argmax or label, TensorProto.INT64)
-    code = graph.node("Reshape", code, graph.integers([-1]))
-    gives = hasattr(estimator, "predict_proba")
-    return Classified(code, graph.to_double(proba) if gives else None)
-
-
 @emits(QuadraticDiscriminantAnalysis)
 def emit_quadratic_discriminant(emission: Emission, estimator: Any, columns: Columns) -> Classified:
-    return _classifier(emission, estimator, columns)
+    graph = emission.graph
+    embedded = _embed(emission, estimator, columns)
+    # The way from the maximum to the label goes through an operator that fails on no rows.
+    code = graph.cast(embedded.argmax or embedded.label, TensorProto.INT64)
+    code = graph.node("Reshape", code, graph.integers([-1]))
+    return Classified(code, graph.to_double(embedded.proba))
 
 
 def probabilities(emission: Emission, estimator: Any, columns: Columns) -> str | None:
@@ -93,5 +90,4 @@ def probabilities(emission: Emission, estimator: Any, columns: Columns) -> str |
     if not hasattr(estimator, "predict_proba"):
         return None
     emission.relax(TOLERANT_BAR)
-    embedded = _embed(emission, _with_codes(estimator), columns)
-    return emission.graph.to_double(embedded.outputs[1])
+    return emission.graph.to_double(_embed(emission, estimator, columns).proba)

@@ -58,7 +58,7 @@ class GuardedProtocol(HttpToolsProtocol):
     ) -> None:
         super().__init__(config, server_state, app_state, **more)
         self._parsed = self._unparsed = self._fields = self._progress = 0
-        self._in_headers = self._in_body = self._moved = False
+        self._in_body = self._moved = False
         self._timer: TimerHandle | None = None
         self._answering: RequestResponseCycle | None = None
         self._refusal: bytes | None = None
@@ -106,7 +106,6 @@ class GuardedProtocol(HttpToolsProtocol):
     def on_message_begin(self) -> None:
         super().on_message_begin()
         self._parsed = self._unparsed = self._fields = 0
-        self._in_headers = True
         if self._timer is None:
             self._start_timer(self.limits.header_seconds, self._give_up)
 
@@ -127,7 +126,7 @@ class GuardedProtocol(HttpToolsProtocol):
     def on_headers_complete(self) -> None:
         self._moved = True
         super().on_headers_complete()
-        self._in_headers, self._in_body = False, True
+        self._in_body = True
         self._unparsed = self._progress = 0
         self._start_timer(self.limits.body_seconds, self._check_body)
 
