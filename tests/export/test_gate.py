@@ -17,7 +17,8 @@ from sklearn.tree import DecisionTreeClassifier
 import onnxport
 from onnxport import runtime
 from onnxport.errors import ModelFileError, ParityError
-from onnxport.export import linear, registry, trees
+from onnxport.export import registry
+from onnxport.export.emitters import forests, linear
 from tests.export import data
 
 
@@ -44,7 +45,7 @@ class Drifting(LinearRegression):
 @pytest.fixture(autouse=True)
 def wrong_emitters() -> Iterator[None]:
     """The registry is open: whoever registers a class vouches for it, and the gate checks."""
-    registry.emits(Contrary)(trees.emit_forest_classifier)
+    registry.emits(Contrary)(forests.emit_forest_classifier)
     registry.emits(Drifting)(linear.emit_linear_regressor)
     yield
     del registry.RULES[Contrary], registry.RULES[Drifting]

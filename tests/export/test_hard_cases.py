@@ -38,7 +38,8 @@ from sklearn.tree import DecisionTreeClassifier
 
 import onnxport
 from onnxport.errors import ExportError, ParityError, UnsupportedModel, ValidationError
-from onnxport.export import registry, trees
+from onnxport.export import registry
+from onnxport.export.emitters import forests
 from onnxport.export.graph import Columns
 from onnxport.export.registry import Classified, Emission
 from tests.export import data
@@ -82,7 +83,7 @@ class Grid(RandomForestClassifier):
 
 def test_the_gate_sees_a_wrong_rule_for_ties(tmp_path: Path) -> None:
     def emit_last_of_equals(emission: Emission, estimator: Any, columns: Columns) -> Classified:
-        right = trees.emit_forest_classifier(emission, estimator, columns)
+        right = forests.emit_forest_classifier(emission, estimator, columns)
         assert right.proba is not None
         last = emission.graph.node("ArgMax", right.proba, axis=1, keepdims=0, select_last_index=1)
         return Classified(last, right.proba)

@@ -9,9 +9,10 @@ import onnx
 from onnx import TensorProto, helper
 
 from onnxport.errors import ExportError
+from onnxport.export.emitters import emit
 from onnxport.export.graph import Column, Columns, Graph
 from onnxport.export.origin import Origin
-from onnxport.export.registry import Classified, Emission, Valued, emit
+from onnxport.export.registry import Classified, Emission, Valued
 from onnxport.export.sample import SampleColumn
 from onnxport.export.subject import Subject
 from onnxport.signature import Output, Tensor

@@ -34,7 +34,7 @@ class Column:
 
     origin: the feature it derives from by a monotone map that can be inverted, or None.
     finite: it can't overflow, whatever the features. exact: it equals the library's to the last
-    bit.
+    bit. null: in a string column, the Python value (None or NaN) that the null token stands for.
     """
 
     tensor: str
@@ -45,6 +45,7 @@ class Column:
     origin: Origin | None = None
     finite: bool = True
     exact: bool = True
+    null: Any = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,7 @@ unsupported.
 from __future__ import annotations
 
 import difflib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -50,6 +50,33 @@ class Valued:
     """A regressor's output in the graph: double [N, targets]."""
 
     value: str
+
+
+@dataclass(frozen=True, slots=True)
+class Several:
+    """A classifier of several targets at once, one part for each."""
+
+    parts: tuple[Classified, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Flagged:
+    """An outlier detector's outputs. code: int64 [N], 0 for an outlier (-1), 1 for an inlier.
+    score: decision_function, double [N, 1].
+    """
+
+    code: str
+    score: str
+
+
+@dataclass(frozen=True, slots=True)
+class Grouped:
+    """A clusterer's or a mixture's outputs. code: int64 [N], the place in the sorted cluster
+    labels. proba: a mixture's, double [N, clusters].
+    """
+
+    code: str
+    proba: str | None = None
 
 
 @dataclass
@@ -107,7 +134,7 @@ class _Step:
         self.emission.step = self.before
 
 
-Emitted = Columns | Classified | Valued
+Emitted = Columns | Classified | Valued | Several | Flagged | Grouped
 Emit = Callable[[Emission, Any, Columns], Any]
 Check = Callable[[Any], Refusal | None]
 
@@ -123,17 +150,38 @@ class Rule:
     since: str = "0.1.0"
 
 
+# What an estimator is as the last step; and what a predictor is as a step before others, where it
+# transforms. A transformer stands in the first alone.
 RULES: dict[type, Rule] = {}
+TRANSFORMS: dict[type, Rule] = {}
 
 
 def emits(
-    *estimators: type, level: Level = "exact", check: Check = lambda _: None
+    *estimators: type,
+    level: Level = "exact",
+    check: Check = lambda _: None,
+    since: str = "0.1.0",
 ) -> Callable[[Emit], Emit]:
     """Registers an emitter for these classes."""
+    return _register(RULES, estimators, level, check, since)
 
+
+def transforms(
+    *estimators: type,
+    level: Level = "exact",
+    check: Check = lambda _: None,
+    since: str = "0.1.0",
+) -> Callable[[Emit], Emit]:
+    """Registers an emitter of `transform` for classes that are predictors when they come last."""
+    return _register(TRANSFORMS, estimators, level, check, since)
+
+
+def _register(
+    rules: dict[type, Rule], estimators: Sequence[type], level: Level, check: Check, since: str
+) -> Callable[[Emit], Emit]:
     def register(emit: Emit) -> Emit:
         for estimator in estimators:
-            RULES[estimator] = Rule(estimator, level, emit, check)
+            rules[estimator] = Rule(estimator, level, emit, check, since)
         return emit
 
     return register
@@ -144,6 +192,10 @@ def emit(emission: Emission, estimator: Any, columns: Columns) -> Emitted:
     rule = RULES.get(type(estimator))
     if rule is None:
         raise _unknown(emission, estimator)
+    return _emit_by(rule, emission, estimator, columns)
+
+
+def _emit_by(rule: Rule, emission: Emission, estimator: Any, columns: Columns) -> Emitted:
     refusal = rule.check(estimator)
     if refusal:
         raise refuse(emission, estimator, refusal)
@@ -155,7 +207,10 @@ def emit(emission: Emission, estimator: Any, columns: Columns) -> Emitted:
 
 def emit_transformer(emission: Emission, estimator: Any, columns: Columns) -> Columns:
     """Emits a step that must give columns."""
-    result = emit(emission, estimator, columns)
+    rule = TRANSFORMS.get(type(estimator)) or RULES.get(type(estimator))
+    if rule is None:
+        raise _unknown(emission, estimator)
+    result = _emit_by(rule, emission, estimator, columns)
     if not isinstance(result, Columns):
         reason = "a predictor stands where a transformer is expected"
         raise refuse(

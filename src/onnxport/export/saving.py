@@ -23,18 +23,7 @@ from onnxport.errors import (
     UnsupportedModel,
     shorten,
 )
-from onnxport.export import (
-    bayes,
-    document,
-    linear,
-    meta,
-    networks,
-    preprocessing,
-    public,
-    structure,
-    trees,
-    vectors,
-)
+from onnxport.export import document
 from onnxport.export.convert import Conversion, convert
 from onnxport.export.describe import describe_features, read_feature_options
 from onnxport.export.explain import explain
@@ -54,9 +43,6 @@ from onnxport.signature import Label, Signature
 Progress = Callable[[str], None]
 log = logging.getLogger(__name__)
 _ASKED_AGAIN = 500
-
-# Importing these fills the registry.
-EMITTERS = (bayes, linear, meta, networks, preprocessing, public, structure, trees, vectors)
 
 
 def save(

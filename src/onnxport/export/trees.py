@@ -1,9 +1,7 @@
-"""Decision trees and their ensembles, on the v5 `TreeEnsemble` operator in double precision.
+"""Decision trees on the v5 `TreeEnsemble` operator in double precision, from a neutral dump.
 
-Specification: ONNX operators, ai.onnx.ml, TreeEnsemble-5. scikit-learn's trees round X to float32
-and compare with double thresholds (`sklearn/tree/_tree.pyx`); histogram gradient boosting compares
-doubles (`_hist_gradient_boosting/_predictor.pyx`). Leaves are added in the order of the library, so
-sums agree to the last bit.
+Specification: ONNX operators, ai.onnx.ml, TreeEnsemble-5. Leaves are added in the order of the
+library, so sums agree to the last bit.
 """
 
 from __future__ import annotations
@@ -14,32 +12,11 @@ from typing import Any
 
 import numpy as np
 from onnx import TensorProto, numpy_helper
-from sklearn.ensemble import (
-    ExtraTreesClassifier,
-    ExtraTreesRegressor,
-    GradientBoostingClassifier,
-    GradientBoostingRegressor,
-    HistGradientBoostingClassifier,
-    HistGradientBoostingRegressor,
-    RandomForestClassifier,
-    RandomForestRegressor,
-)
-from sklearn.tree import (
-    DecisionTreeClassifier,
-    DecisionTreeRegressor,
-    ExtraTreeClassifier,
-    ExtraTreeRegressor,
-)
 
-from onnxport.export.decisions import binary_from_raw, code_from_raw, multiclass_from_raw
 from onnxport.export.graph import ML, Array, Columns
 from onnxport.export.registry import (
-    Classified,
     Emission,
     Refusal,
-    Valued,
-    emits,
-    numbers_only,
     refuse,
 )
 
@@ -49,6 +26,8 @@ _SHAKY = Refusal(
     "Leave out PCA, Normalizer and PolynomialFeatures before it, or use RandomForestClassifier or "
     "RandomForestRegressor, which round to float32.",
 )
+
+
 _LEQ = 0  # BRANCH_LEQ in the operator's nodes_modes
 
 
@@ -216,11 +195,8 @@ def tree_input(
     return rounded
 
 
-# -------------------------------------------------------------------------------------------------
-# scikit-learn's own structures
-
-
-def _sklearn_tree(tree: Any, value: Array, target: int = 0) -> Tree:
+def sklearn_tree(tree: Any, value: Array, target: int = 0) -> Tree:
+    """A tree of scikit-learn's own structure. value: [nodes, width]."""
     missing = getattr(tree, "missing_go_to_left", np.zeros(tree.node_count))
     return Tree(
         left=tree.children_left,
@@ -231,144 +207,3 @@ def _sklearn_tree(tree: Any, value: Array, target: int = 0) -> Tree:
         value=value,
         target=target,
     )
-
-
-def _one_output(estimator: Any) -> Refusal | None:
-    if getattr(estimator, "n_outputs_", 1) == 1:
-        return None
-    return Refusal(
-        "y", "several outputs at once don't convert yet", "Fit one classifier for each output."
-    )
-
-
-@emits(
-    DecisionTreeClassifier,
-    ExtraTreeClassifier,
-    RandomForestClassifier,
-    ExtraTreesClassifier,
-    check=_one_output,
-)
-def emit_forest_classifier(emission: Emission, estimator: Any, columns: Columns) -> Classified:
-    """The mean of the trees' class distributions; the label is its first maximum."""
-    numbers_only(emission, estimator, columns)
-    members = getattr(estimator, "estimators_", [estimator])
-    classes = len(estimator.classes_)
-    trees = [_sklearn_tree(m.tree_, m.tree_.value[:, 0, :classes]) for m in members]
-    x = tree_input(emission, estimator, columns, trees, single=True)
-    proba = _mean(emission, add_leaves(emission, trees, x, classes), len(members))
-    return Classified(code_from_raw(emission.graph, proba), proba)
-
-
-@emits(DecisionTreeRegressor, ExtraTreeRegressor, RandomForestRegressor, ExtraTreesRegressor)
-def emit_forest_regressor(emission: Emission, estimator: Any, columns: Columns) -> Valued:
-    """The mean of the trees' values."""
-    numbers_only(emission, estimator, columns)
-    members = getattr(estimator, "estimators_", [estimator])
-    trees = [_sklearn_tree(m.tree_, m.tree_.value[:, :, 0]) for m in members]
-    x = tree_input(emission, estimator, columns, trees, single=True)
-    total = add_leaves(emission, trees, x, trees[0].value.shape[1])
-    return Valued(_mean(emission, total, len(members)))
-
-
-def _mean(emission: Emission, total: str, count: int) -> str:
-    if count == 1:
-        return total
-    return emission.graph.node("Div", total, emission.graph.constant(float(count)))
-
-
-def _gradient_boosting_check(estimator: Any) -> Refusal | None:
-    from sklearn.dummy import DummyClassifier, DummyRegressor
-
-    if isinstance(estimator.init_, (str, DummyClassifier, DummyRegressor)):
-        return None
-    return Refusal("init", "an init estimator doesn't convert yet", "Use init=None or init='zero'.")
-
-
-def _gradient_boosting_raw(emission: Emission, estimator: Any, columns: Columns) -> str:
-    """init + Σ learning_rate · leaf, the init folded into the first tree of each target, as the
-    library adds them up.
-    """
-    numbers_only(emission, estimator, columns)
-    start = estimator._raw_predict_init(np.zeros((1, estimator.n_features_in_), dtype=np.float32))
-    trees = []
-    for stage, members in enumerate(estimator.estimators_):
-        for target, member in enumerate(members):
-            value = estimator.learning_rate * member.tree_.value[:, 0, :1]
-            if stage == 0:
-                value = start[0, target] + value
-            trees.append(_sklearn_tree(member.tree_, value, target))
-    x = tree_input(emission, estimator, columns, trees, single=True)
-    return add_leaves(emission, trees, x, start.shape[1])
-
-
-@emits(GradientBoostingClassifier, check=_gradient_boosting_check)
-def emit_gradient_boosting_classifier(
-    emission: Emission, estimator: Any, columns: Columns
-) -> Classified:
-    """Log loss or exponential loss: p = expit(raw), or expit(2 raw) for the latter; a tie goes to
-    the second class.
-    """
-    raw = _gradient_boosting_raw(emission, estimator, columns)
-    if len(estimator.classes_) > 2:
-        return multiclass_from_raw(emission.graph, raw)
-    factor = 2.0 if estimator.loss == "exponential" else 1.0
-    return binary_from_raw(emission.graph, raw, factor=factor, tie_is_positive=True)
-
-
-@emits(GradientBoostingRegressor, check=_gradient_boosting_check)
-def emit_gradient_boosting_regressor(
-    emission: Emission, estimator: Any, columns: Columns
-) -> Valued:
-    """All losses have the identity link."""
-    return Valued(_gradient_boosting_raw(emission, estimator, columns))
-
-
-def _histogram_check(estimator: Any) -> Refusal | None:
-    if getattr(estimator, "is_categorical_", None) is None:
-        return None
-    return Refusal(
-        "categorical_features",
-        "categorical splits don't convert yet",
-        "Encode the categories with OrdinalEncoder and set categorical_features=None.",
-    )
-
-
-def _histogram_raw(emission: Emission, estimator: Any, columns: Columns) -> str:
-    numbers_only(emission, estimator, columns)
-    start = np.ravel(estimator._baseline_prediction)
-    trees = []
-    for stage, predictors in enumerate(estimator._predictors):
-        for target, predictor in enumerate(predictors):
-            nodes = predictor.nodes
-            value = nodes["value"][:, None] + (start[target] if stage == 0 else 0.0)
-            leaf = nodes["is_leaf"].astype(bool)
-            trees.append(
-                Tree(
-                    left=np.where(leaf, -1, nodes["left"].astype(np.int64)),
-                    right=np.where(leaf, -1, nodes["right"].astype(np.int64)),
-                    feature=nodes["feature_idx"],
-                    threshold=nodes["num_threshold"],
-                    default_left=nodes["missing_go_to_left"].astype(bool),
-                    value=value,
-                    target=target,
-                )
-            )
-    x = tree_input(emission, estimator, columns, trees, single=False)
-    return add_leaves(emission, trees, x, len(start))
-
-
-@emits(HistGradientBoostingClassifier, check=_histogram_check)
-def emit_histogram_classifier(emission: Emission, estimator: Any, columns: Columns) -> Classified:
-    raw = _histogram_raw(emission, estimator, columns)
-    if len(estimator.classes_) > 2:
-        return multiclass_from_raw(emission.graph, raw)
-    return binary_from_raw(emission.graph, raw)
-
-
-@emits(HistGradientBoostingRegressor, check=_histogram_check)
-def emit_histogram_regressor(emission: Emission, estimator: Any, columns: Columns) -> Valued:
-    """Poisson and gamma losses have the log link, the others the identity."""
-    raw = _histogram_raw(emission, estimator, columns)
-    if estimator.loss in ("poisson", "gamma"):
-        raw = emission.graph.node("Exp", raw)
-    return Valued(raw)

@@ -14,8 +14,8 @@ import numpy as np
 from sklearn.svm import SVC, SVR, NuSVC, NuSVR
 
 from onnxport.export.decisions import code_from_raw, code_from_sign
+from onnxport.export.emitters.public import probabilities
 from onnxport.export.graph import Array, Columns
-from onnxport.export.public import probabilities
 from onnxport.export.registry import (
     Classified,
     Emission,

@@ -11,8 +11,8 @@ import numpy as np
 from sklearn.naive_bayes import BernoulliNB, ComplementNB, GaussianNB, MultinomialNB
 
 from onnxport.export.decisions import multiclass_from_raw
+from onnxport.export.emitters.linear import linear
 from onnxport.export.graph import Columns
-from onnxport.export.linear import linear
 from onnxport.export.registry import (
     TOLERANT_BAR,
     Classified,

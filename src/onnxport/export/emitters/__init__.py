@@ -1,0 +1,46 @@
+"""The emitters, one module a family. Importing this fills the registry, which is why the
+registry is read from here.
+"""
+
+from onnxport.export.emitters import (
+    bayes,
+    boosting,
+    calibration,
+    encoding,
+    ensembles,
+    forests,
+    functions,
+    histogram,
+    imputing,
+    linear,
+    multiclass,
+    networks,
+    projection,
+    public,
+    scaling,
+    structure,
+    vectors,
+)
+from onnxport.export.registry import RULES, emit
+
+EMITTERS = (
+    bayes,
+    boosting,
+    calibration,
+    encoding,
+    ensembles,
+    forests,
+    functions,
+    histogram,
+    imputing,
+    linear,
+    multiclass,
+    networks,
+    projection,
+    public,
+    scaling,
+    structure,
+    vectors,
+)
+
+__all__ = ["EMITTERS", "RULES", "emit"]

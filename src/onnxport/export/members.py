@@ -1,0 +1,68 @@
+"""The estimators inside another one: what each gives, and sums over them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from onnxport.export.graph import Columns, Graph
+from onnxport.export.registry import (
+    Classified,
+    Emission,
+    Refusal,
+    Valued,
+    emit,
+    refuse,
+)
+
+
+def classified(emission: Emission, estimator: Any, columns: Columns, name: str) -> Classified:
+    with emission.inside(name):
+        result = emit(emission, estimator, columns)
+    if not isinstance(result, Classified):
+        raise refuse(emission, estimator, Refusal("", "not a classifier", "Use a classifier here."))
+    return result
+
+
+def valued(emission: Emission, estimator: Any, columns: Columns, name: str) -> str:
+    with emission.inside(name):
+        result = emit(emission, estimator, columns)
+    if not isinstance(result, Valued):
+        raise refuse(emission, estimator, Refusal("", "not a regressor", "Use a regressor here."))
+    return result.value
+
+
+def probabilities_of(emission: Emission, estimator: Any, columns: Columns, name: str) -> str:
+    result = classified(emission, estimator, columns, name)
+    if result.proba is None:
+        reason = "it gives no probabilities, which are needed here"
+        nearest = "Use a classifier with predict_proba."
+        raise refuse(emission, estimator, Refusal("", reason, nearest))
+    return result.proba
+
+
+def one_hot(graph: Graph, code: str, classes: int) -> str:
+    """Codes [N] as 0 and 1, double [N, classes]."""
+    column = graph.node("Unsqueeze", code, graph.integers([1]))
+    return graph.to_double(graph.node("Equal", column, graph.integers(np.arange(classes)[None, :])))
+
+
+def summed(graph: Graph, terms: Sequence[str]) -> str:
+    """One after the other, as the library adds them."""
+    total = terms[0]
+    for term in terms[1:]:
+        total = graph.node("Add", total, term)
+    return total
+
+
+def weighted_mean(graph: Graph, terms: Sequence[str], weights: Sequence[float] | None) -> str:
+    """numpy.average: Σ wᵢ xᵢ / Σ wᵢ."""
+    if weights is None:
+        return graph.node("Div", summed(graph, terms), graph.constant(float(len(terms))))
+    scaled = [
+        graph.node("Mul", term, graph.constant(float(weight)))
+        for term, weight in zip(terms, weights, strict=True)
+    ]
+    return graph.node("Div", summed(graph, scaled), graph.constant(float(np.sum(weights))))
