@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from functools import cache
+from importlib.resources import files
 from typing import Any
 
 import numpy as np
@@ -54,6 +56,40 @@ def penguins() -> Data:
     frame = load_penguins()
     X = frame.drop(columns=["species", "sex"])
     return X, frame["species"].to_numpy(object)
+
+
+@cache
+def cars() -> Data:
+    """406 cars of 1970 to 1982: a free-text name, whole and broken numbers with missing values; the
+    origin is one of three regions.
+    """
+    frame = pd.DataFrame(json.loads(_vega("cars.json")))
+    return frame.drop(columns=["Origin", "Year"]), frame["Origin"].to_numpy(object)
+
+
+@cache
+def weather() -> Data:
+    """1,461 days in Seattle: four numbers; the weather is one of five, unevenly often."""
+    frame = pd.read_csv(_vega_path("seattle-weather.csv"))
+    return frame.drop(columns=["date", "weather"]), frame["weather"].to_numpy(object)
+
+
+@cache
+def airports() -> Data:
+    """About every fifth of 3,376 airports: names as free text, state and country with missing
+    strings; the target is the longitude.
+    """
+    frame = pd.read_csv(_vega_path("airports.csv"))
+    frame = frame[frame["state"].isna() | (frame.index % 5 == 0)].reset_index(drop=True)
+    return frame[["name", "state", "country", "latitude"]], frame["longitude"].to_numpy()
+
+
+def _vega_path(name: str) -> Any:
+    return files("vega_datasets") / "_data" / name
+
+
+def _vega(name: str) -> str:
+    return str(_vega_path(name).read_text("utf-8"))
 
 
 @cache
