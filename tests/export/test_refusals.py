@@ -19,6 +19,7 @@ from sklearn.impute import SimpleImputer
 from sklearn.linear_model import Ridge
 from sklearn.multioutput import MultiOutputClassifier
 from sklearn.neighbors import KNeighborsClassifier
+from sklearn.neural_network import MLPClassifier
 from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import FunctionTransformer, OneHotEncoder, StandardScaler
 from sklearn.tree import DecisionTreeClassifier
@@ -189,3 +190,13 @@ def test_one_class_only(tmp_path: Path) -> None:
     X, _ = data.iris()
     model = DecisionTreeClassifier().fit(X, ["a"] * len(X))
     assert "one class only" in _fails(model, tmp_path / "m.onnx", X)
+
+
+@pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+def test_a_model_of_2_gb(tmp_path: Path) -> None:
+    X, y = data.iris()
+    model = MLPClassifier((2, 2), max_iter=1).fit(X, y)
+    wide = 17_000  # empty pages: nothing is allocated until somebody reads them
+    model.coefs_ = [np.zeros((4, wide)), np.zeros((wide, wide)), np.zeros((wide, 3))]
+    model.intercepts_ = [np.zeros(wide), np.zeros(wide), np.zeros(3)]
+    assert "more than the 2 GB that an ONNX file can hold" in _fails(model, tmp_path / "m.onnx", X)

@@ -15,6 +15,7 @@ import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
+from onnxport.errors import ExportError
 from onnxport.export.origin import Origin
 
 Array = np.ndarray[Any, Any]
@@ -25,6 +26,8 @@ IR_VERSION = 10
 # What these operator sets need: v5 TreeEnsemble runs from 1.21.1; 1.26 and 1.27 gave wrong labels
 # for correct files.
 RUNTIMES = ">=1.21.1,!=1.26.*,!=1.27.*"
+# A protobuf message ends at 2 GiB; what isn't a constant or a tree's table takes far less than this.
+MAX_BYTES = 2**31 - 2**24
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,6 +101,7 @@ class Graph:
         self._constants: dict[tuple[str, tuple[int, ...], bytes], str] = {}
         self._initializers: list[onnx.TensorProto] = []
         self._count = 0
+        self._bytes = 0
 
     def name(self, hint: str) -> str:
         """A tensor name that isn't taken."""
@@ -107,8 +111,10 @@ class Graph:
     def constant(self, value: Any, dtype: type | str = np.float64) -> str:
         """A constant tensor; equal ones are kept once."""
         array = np.asarray(value, dtype=dtype)
+        self._check_room(array.nbytes)
         key = (array.dtype.str, array.shape, array.tobytes())
         if key not in self._constants:
+            self._bytes += array.nbytes
             self._constants[key] = self.name("c")
             self._initializers.append(numpy_helper.from_array(array, self._constants[key]))
         return self._constants[key]
@@ -120,9 +126,20 @@ class Graph:
     def node(self, op: str, *inputs: str, domain: str = "", **attributes: Any) -> str:
         """Adds a node with one output and returns the output's name."""
         output = self.name(op)
+        size = sum(_size(value) for value in attributes.values())
+        self._check_room(size)
+        self._bytes += size
         node = helper.make_node(op, list(inputs), [output], domain=domain, **attributes)
         self._nodes.append(node)
         return output
+
+    def _check_room(self, size: int) -> None:
+        """Refuses a model that no ONNX file can hold, before memory is spent on it."""
+        if self._bytes + size > MAX_BYTES:
+            raise ExportError(
+                "the model needs more than the 2 GB that an ONNX file can hold; train a smaller one "
+                "(fewer or shallower trees, fewer training rows for neighbours and kernels)"
+            )
 
     def cast(self, tensor: str, to: int) -> str:
         return self.node("Cast", tensor, to=to)
@@ -198,6 +215,13 @@ class Graph:
         node = helper.make_node("Identity", [tensor], [name])
         self._nodes.append(node)
         return name
+
+
+def _size(attribute: Any) -> int:
+    """About how many bytes a node's attribute takes in the file."""
+    if isinstance(attribute, onnx.TensorProto):
+        return attribute.ByteSize()
+    return 2 * len(attribute) if isinstance(attribute, (list, np.ndarray)) else 0
 
 
 def number_columns(
