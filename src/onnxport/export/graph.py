@@ -220,7 +220,7 @@ class Graph:
 def _size(attribute: Any) -> int:
     """About how many bytes a node's attribute takes in the file."""
     if isinstance(attribute, onnx.TensorProto):
-        return attribute.ByteSize()
+        return int(attribute.ByteSize())
     return 2 * len(attribute) if isinstance(attribute, (list, np.ndarray)) else 0
 
 
