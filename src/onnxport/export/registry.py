@@ -11,6 +11,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from onnx import TensorProto
+
 from onnxport.errors import UnsupportedModel
 from onnxport.export.graph import Columns, Graph
 from onnxport.export.origin import Origin
@@ -245,6 +247,14 @@ def finite_only(emission: Emission, columns: Columns) -> None:
         zero = graph.node("Mul", graph.matrix(columns), graph.constant(0.0))  # NaN unless finite
         total = graph.node("ReduceSum", zero, graph.integers([1]), keepdims=1)
         emission.refused.append(graph.node("IsNaN", total))
+
+
+def refuse_rows(emission: Emission, marks: str) -> None:
+    """Marks rows as refused in which any of these is true. marks: bool [N, columns]."""
+    graph = emission.graph
+    numbers = graph.cast(marks, TensorProto.INT64)
+    found = graph.node("ReduceMax", numbers, graph.integers([1]), keepdims=1)
+    emission.refused.append(graph.cast(found, TensorProto.BOOL))
 
 
 def _unknown(emission: Emission, estimator: Any) -> UnsupportedModel:
