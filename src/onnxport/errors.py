@@ -92,6 +92,8 @@ class ParityError(ExportError):
 
     row: the worst row's values by feature name. row_set: which set it came from.
     column: the feature that matters most for the difference, or None.
+    step: the path of the step at which estimator and graph first differ, "" for the estimator
+    itself.
     expected, got: the estimator's answer and the graph's.
     """
 
@@ -104,8 +106,9 @@ class ParityError(ExportError):
         column: str | None,
         expected: Any,
         got: Any,
+        step: str = "",
     ) -> None:
-        self.row, self.row_set, self.column = dict(row), row_set, column
+        self.row, self.row_set, self.column, self.step = dict(row), row_set, column, step
         self.expected, self.got = expected, got
         super().__init__(message)
 

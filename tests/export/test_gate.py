@@ -11,15 +11,23 @@ from typing import Any
 
 import numpy as np
 import pytest
-from sklearn.linear_model import LinearRegression
+from sklearn.compose import ColumnTransformer
+from sklearn.ensemble import VotingClassifier
+from sklearn.impute import SimpleImputer
+from sklearn.linear_model import LinearRegression, LogisticRegression
+from sklearn.model_selection import GridSearchCV
+from sklearn.pipeline import FeatureUnion, Pipeline, make_pipeline
+from sklearn.preprocessing import MinMaxScaler, StandardScaler
 from sklearn.tree import DecisionTreeClassifier
 
 import onnxport
 from onnxport import runtime
 from onnxport.errors import ModelFileError, ParityError
 from onnxport.export import registry
-from onnxport.export.emitters import forests, linear
+from onnxport.export.emitters import forests, linear, scaling
 from tests.export import data
+
+KNOWN = LogisticRegression(max_iter=1000)
 
 
 class Contrary(DecisionTreeClassifier):
@@ -42,13 +50,23 @@ class Drifting(LinearRegression):
         return super().predict(X) * np.where(X["bmi"] > 0.1, 1 + 1e-6, 1.0)
 
 
+class Shifted(StandardScaler):
+    """A scaler that is off by a quarter on large values."""
+
+    def transform(self, X: Any, copy: bool | None = None) -> Any:
+        scaled = super().transform(X, copy)
+        return np.where(scaled > 1, scaled + 0.25, scaled)
+
+
 @pytest.fixture(autouse=True)
 def wrong_emitters() -> Iterator[None]:
     """The registry is open: whoever registers a class vouches for it, and the gate checks."""
     registry.emits(Contrary)(forests.emit_forest_classifier)
     registry.emits(Drifting)(linear.emit_linear_regressor)
+    registry.emits(Shifted)(scaling.emit_standard_scaler)
     yield
-    del registry.RULES[Contrary], registry.RULES[Drifting]
+    for wrong in (Contrary, Drifting, Shifted):
+        del registry.RULES[wrong]
 
 
 def test_a_flipped_label_is_found_and_explained(tmp_path: Path) -> None:
@@ -72,6 +90,56 @@ def test_a_difference_of_a_millionth_is_found(tmp_path: Path) -> None:
         onnxport.save(Drifting().fit(X, y), tmp_path / "m.onnx", X, y)
     assert caught.value.column == "bmi"
     assert "0 label flips" in str(caught.value)
+
+
+def _prepared(scaler: Any) -> ColumnTransformer:
+    """Two nested steps for some columns, one for the others."""
+    numbers = Pipeline([("fill", SimpleImputer()), ("scaler", scaler)])
+    parts = [("rest", MinMaxScaler(), ["petal_length"]), ("num", numbers, ["petal_width"])]
+    return ColumnTransformer(parts, remainder="passthrough")
+
+
+@pytest.mark.parametrize(
+    ("model", "step"),
+    [
+        (Pipeline([("prep", _prepared(Shifted())), ("clf", KNOWN)]), "prep.num.scaler"),
+        (make_pipeline(MinMaxScaler(), Shifted(), KNOWN), "shifted"),
+        (
+            make_pipeline(FeatureUnion([("a", MinMaxScaler()), ("b", Shifted())]), KNOWN),
+            "featureunion.b",
+        ),
+        (GridSearchCV(make_pipeline(Shifted(), KNOWN), {}), "best_estimator_.shifted"),
+        (
+            VotingClassifier([("v", make_pipeline(Shifted(), KNOWN)), ("w", KNOWN)], voting="soft"),
+            "v.shifted",
+        ),
+    ],
+    ids=["nested", "pipeline", "union", "search", "voter"],
+)
+def test_the_step_where_they_first_differ(model: Any, step: str, tmp_path: Path) -> None:
+    X, y = data.iris()
+    with pytest.raises(ParityError) as caught:
+        onnxport.save(model.fit(X, y), tmp_path / "m.onnx", X, y)
+    assert caught.value.step == step
+    told = re.search(
+        r"The two first differ after step '([\w.]+)' \(Shifted\), output column (\d): (\S+) in the "
+        r"estimator, (\S+) in the graph\.",
+        str(caught.value),
+    )
+    assert told is not None
+    assert told[1] == step
+    assert float(told[3]) - float(told[4]) == pytest.approx(0.25)
+
+
+def test_the_step_is_the_predictor_where_all_columns_agree(tmp_path: Path) -> None:
+    X, y = data.iris()
+    model = Pipeline([("prep", _prepared(StandardScaler())), ("clf", Contrary(random_state=0))])
+    with pytest.raises(ParityError, match=r"up to step 'clf' \(Contrary\), where") as caught:
+        onnxport.save(model.fit(X, y), tmp_path / "m.onnx", X, y)
+    assert caught.value.step == "clf"
+    with pytest.raises(ParityError, match="arises in Contrary itself") as caught:
+        onnxport.save(Contrary(random_state=0).fit(X, y), tmp_path / "m.onnx", X, y)
+    assert caught.value.step == ""
 
 
 def test_an_accepted_mismatch_says_so_everywhere(

@@ -38,6 +38,18 @@ class Conversion:
     places: dict[str, tuple[str, int]]
     emission: Emission
 
+    def tapped(self, doubles: Sequence[str], strings: Sequence[str]) -> tuple[bytes, list[str]]:
+        """The graph with these inner tensors as its outputs, and the names under which it gives
+        them.
+        """
+        graph, infos = self.emission.graph, []
+        for tensors, element in ((doubles, TensorProto.DOUBLE), (strings, TensorProto.STRING)):
+            for tensor in tensors:
+                output = graph.rename(tensor, graph.name("tap"))
+                infos.append(helper.make_tensor_value_info(output, element, ["N", None]))
+        model = graph.build("onnxport", _inputs(self.tensors), infos)
+        return model.SerializeToString(), [info.name for info in infos]
+
 
 def convert(subject: Subject, columns: Sequence[SampleColumn], targets: int) -> Conversion:
     """Emits the whole estimator. Raises UnsupportedModel for a part that isn't known to convert
@@ -53,9 +65,7 @@ def convert(subject: Subject, columns: Sequence[SampleColumn], targets: int) -> 
         emission, subject.estimator, _raw_columns(emission.graph, columns, tensors, places)
     )
     outputs = _name_outputs(emission, subject, result, targets)
-    inputs = [
-        helper.make_tensor_value_info(t.name, _ELEMENT[t.datatype], ["N", t.width]) for t in tensors
-    ]
+    inputs = _inputs(tensors)
     infos = [_value_info(output) for output in outputs]
     model = emission.graph.build("onnxport", inputs, infos)
     onnx.checker.check_model(model, full_check=True)
@@ -65,6 +75,12 @@ def convert(subject: Subject, columns: Sequence[SampleColumn], targets: int) -> 
         decision = helper.make_tensor_value_info(DECISION, TensorProto.DOUBLE, ["N", None])
         judged = emission.graph.build("onnxport", inputs, [*infos, decision])
     return Conversion(model, judged, tensors, outputs, places, emission)
+
+
+def _inputs(tensors: Sequence[Tensor]) -> list[onnx.ValueInfoProto]:
+    return [
+        helper.make_tensor_value_info(t.name, _ELEMENT[t.datatype], ["N", t.width]) for t in tensors
+    ]
 
 
 def _layout(

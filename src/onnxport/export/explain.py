@@ -1,4 +1,4 @@
-"""A ParityError for people: the worst row, both answers, and the column that matters."""
+"""A ParityError for people: the worst row, both answers, and the step and the column that matter."""
 
 from __future__ import annotations
 
@@ -8,6 +8,8 @@ import numpy as np
 
 from onnxport.errors import ParityError
 from onnxport.export.clean_run import run_clean
+from onnxport.export.convert import Conversion
+from onnxport.export.departure import find_departure
 from onnxport.export.graph import Array
 from onnxport.export.oracle import apart, expected_outputs
 from onnxport.export.parity import Judge, Parity, Worst, feeds
@@ -18,23 +20,32 @@ from onnxport.signature import Signature
 from onnxport.tensors import Arrays
 
 
-def explain(judge: Judge, found: Worst, parity: Parity) -> ParityError:
-    """The error with the worst row, both answers, and the column that matters."""
+def explain(judge: Judge, conversion: Conversion, found: Worst, parity: Parity) -> ParityError:
+    """The error with the worst row, both answers, the step where they part, and the column that
+    matters.
+    """
     table = take(found.row_set.table, [found.index])
     expected = expected_outputs(judge.oracle, judge.signature, judge.classes, table)
     got = run_clean(judge.content, [feeds(judge.signature, RowSet("worst", table))])[0]
     row = {name: values.tolist()[0] for name, values in table.items()}
     column = _column_that_matters(judge, found)
+    departure = find_departure(judge, conversion, table)
     wanted, given = _spoken(judge.signature, expected), _spoken(judge.signature, got)
     matters = f", where {column!r} = {row[column]!r} matters most" if column else ""
     message = (
         f"the converted graph answers differently from the estimator: {parity.label_flips} label flips in "
         f"{parity.rows} rows, worst difference {parity.max_abs:.3g} (allowed {parity.tolerance:g}). "
         f"Worst row, of the set {found.row_set.name!r}{matters}: {_shown(row)}; the estimator says {wanted}, "
-        f"the graph {given}. Nothing was written. {_advice(parity)}"
+        f"the graph {given}. {departure.sentence} Nothing was written. {_advice(parity)}"
     )
     return ParityError(
-        message, row=row, row_set=found.row_set.name, column=column, expected=wanted, got=given
+        message,
+        row=row,
+        row_set=found.row_set.name,
+        column=column,
+        step=departure.step,
+        expected=wanted,
+        got=given,
     )
 
 

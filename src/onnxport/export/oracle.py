@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -14,6 +16,14 @@ from onnxport.signature import Signature
 from onnxport.tensors import Arrays
 
 
+@contextmanager
+def quietly() -> Iterator[None]:
+    """Without the library's warnings: what it says of odd rows is no news here."""
+    with warnings.catch_warnings(), np.errstate(all="ignore"):
+        warnings.simplefilter("ignore")
+        yield
+
+
 class Oracle:
     """The estimator on plain tables, in the dtypes of its training."""
 
@@ -22,9 +32,12 @@ class Oracle:
 
     def call(self, method: str, table: Table) -> Any:
         """The estimator's own method on these rows."""
-        with warnings.catch_warnings(), np.errstate(all="ignore"):
-            warnings.simplefilter("ignore")
+        with quietly():
             return getattr(self._estimator, method)(self._sample.restore(table))
+
+    def subject(self, table: Table) -> tuple[Any, Any]:
+        """The estimator, and these rows as it takes them."""
+        return self._estimator, self._sample.restore(table)
 
     def predict(self, table: Table) -> Any:
         return np.asarray(self.call("predict", table))

@@ -81,6 +81,15 @@ class Grouped:
     proba: str | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class Tap:
+    """What a step gives in the graph, where it can be compared with the estimator's own step."""
+
+    step: str
+    estimator: str
+    result: Any
+
+
 @dataclass
 class Emission:
     """One conversion under way: the graph so far, and what the parity gate must know of it.
@@ -89,7 +98,7 @@ class Emission:
     for the threshold rows. categories: by feature, what encoders were fitted with. refused: bool
     [N, 1] tensors that mark rows which the estimator refuses. row_bytes: the widest tensor, a row.
     has_trees: the graph jumps at split points; shaky_trees: and the columns before them differ from
-    the library's in the last bits.
+    the library's in the last bits. taps: every step's result, inner steps first.
     """
 
     graph: Graph
@@ -101,6 +110,7 @@ class Emission:
     row_bytes: int = 0
     has_trees: bool = False
     shaky_trees: bool = False
+    taps: list[Tap] = field(default_factory=list)
 
     @property
     def strict(self) -> bool:
@@ -204,6 +214,7 @@ def _emit_by(rule: Rule, emission: Emission, estimator: Any, columns: Columns) -
     if rule.level == "tolerant":
         emission.relax(TOLERANT_BAR)
     result: Emitted = rule.emit(emission, estimator, columns)
+    emission.taps.append(Tap(emission.step, type(estimator).__name__, result))
     return result
 
 

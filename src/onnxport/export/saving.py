@@ -112,7 +112,7 @@ def save(
     tell(f"comparing {sum(s.rows for s in sets):,} rows in {len(sets)} sets with the graph")
     parity, worst = prove(judge, sets)
     if worst is not None:
-        error = explain(judge, worst, parity)
+        error = explain(judge, conversion, worst, parity)
         parity = _accept(parity, error, allow_mismatch=allow_mismatch)
     selftest = make_selftest(judge, sample, parity, sample_rows, redact)
     manifest = document.describe_model(
