@@ -58,6 +58,9 @@ def sections(manifest: Manifest) -> Iterator[Section]:
         yield "parity", list(describe_parity(manifest["parity"]))
     runtime = manifest.get("runtime", {})
     yield "runs on", [("onnxruntime", str(runtime.get("onnxruntime", "unknown")))]
+    if "versions" in source:
+        versions = {"exporter": source.get("exporter", "unknown"), **source["versions"]}
+        yield "made with", [(name, str(version)) for name, version in versions.items()]
 
 
 def describe_feature(feature: Feature) -> str:
@@ -85,9 +88,15 @@ def describe_parity(parity: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
             "WARNING",
             "this file answers differently from its estimator; it was saved with allow_mismatch",
         )
-    yield "rows", f"{parity['rows']} in {', '.join(parity['row_sets'])}"
+    by_set = parity.get("rows_by_set") or {}
+    sets = (f"{name} ({by_set[name]:,})" if name in by_set else name for name in parity["row_sets"])
+    yield "rows", f"{parity['rows']:,} in {', '.join(sets)}"
     yield "label flips", str(parity["label_flips"])
     yield "worst difference", f"{parity['max_abs']:.2g} (allowed {parity['tolerance']:g})"
+    if "ties" in parity:
+        yield "ties", f"{parity['ties']} (the estimator's own label hangs on rounding)"
+    if "refused" in parity:
+        yield "refused", f"{parity['refused']} more rows, which the estimator itself refuses"
     yield "proven on", f"onnxruntime {parity['onnxruntime']}"
 
 

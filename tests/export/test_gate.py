@@ -187,6 +187,10 @@ def test_the_row_sets_that_apply(tmp_path: Path) -> None:
     for size in (0, 1, 2, 257):
         assert f"batch {size}" in sets
     assert report.manifest["parity"]["row_sets"] == list(sets)
+    told = report.manifest["parity"]["rows_by_set"]
+    assert set(told) == set(sets)
+    assert sum(told.values()) == report.parity.rows
+    assert f"heldout ({told['heldout']:,}), nulls ({told['nulls']:,})" in repr(report)
 
 
 def test_the_gates_process_holds_only_the_runtime(tmp_path: Path) -> None:

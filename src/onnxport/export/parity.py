@@ -4,8 +4,8 @@ written.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -31,7 +31,8 @@ class Parity:
     label_flips: rows whose label differs; must be 0. ties: rows that differ only where the
     estimator's own answer hangs on rounding, which aren't counted as flips. max_abs: the worst
     |difference| / max(1, |answer|) of a number. tolerance: what was allowed. refused: rows that the
-    estimator itself refuses. accepted_mismatch: written all the same.
+    estimator itself refuses. accepted_mismatch: written all the same. rows_by_set: how many rows
+    each set had.
     """
 
     rows: int
@@ -43,6 +44,7 @@ class Parity:
     ties: int = 0
     refused: int = 0
     accepted_mismatch: bool = False
+    rows_by_set: Mapping[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -98,6 +100,7 @@ def prove(judge: Judge, row_sets: Sequence[RowSet]) -> tuple[Parity, Worst | Non
         onnxruntime=runtime.VERSION,
         ties=ties,
         refused=refused,
+        rows_by_set={row_set.name: row_set.rows for row_set in kept},
     )
     return parity, worst_row if flips or largest > judge.bar else None
 
