@@ -4,6 +4,8 @@ library.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from onnx import TensorProto
 
 from onnxport.export.graph import Graph
@@ -62,3 +64,31 @@ def normalized(graph: Graph, proba: str) -> str:
     )
     filled = graph.node("Where", empty, graph.constant(1.0), proba)
     return graph.node("Div", filled, graph.node("ReduceSum", filled, axes, keepdims=1))
+
+
+def row_sum(graph: Graph, x: str, width: int) -> str:
+    """Each row's sum, double [N, 1], added in the order of numpy: one after the other, or from
+    eight on in eight sums side by side (`pairwise_sum`, `numpy/_core/src/umath/loops_utils.h.src`).
+    """
+    if width > 128:
+        return graph.node("ReduceSum", x, graph.integers([1]), keepdims=1)
+    if width < 8:
+        return _added(graph, [_slice(graph, x, i, i + 1) for i in range(width)])
+    whole = width - width % 8
+    eight = _added(graph, [_slice(graph, x, i, i + 8) for i in range(0, whole, 8)])
+    parts = [_slice(graph, eight, i, i + 1) for i in range(8)]
+    while len(parts) > 1:
+        parts = [graph.node("Add", a, b) for a, b in zip(parts[::2], parts[1::2], strict=True)]
+    return _added(graph, parts + [_slice(graph, x, i, i + 1) for i in range(whole, width)])
+
+
+def _slice(graph: Graph, x: str, start: int, end: int) -> str:
+    ends = (graph.integers([start]), graph.integers([end]), graph.integers([1]))
+    return graph.node("Slice", x, *ends)
+
+
+def _added(graph: Graph, terms: Sequence[str]) -> str:
+    total = terms[0]
+    for term in terms[1:]:
+        total = graph.node("Add", total, term)
+    return total

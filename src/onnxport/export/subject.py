@@ -93,6 +93,10 @@ def _width(estimator: Any) -> int:
         width = getattr(each, "n_features_in_", None)
         if width is not None:
             return int(width)
+        if hasattr(
+            each, "X_thresholds_"
+        ):  # IsotonicRegression takes one feature, and keeps no count
+            return 1
         if each is not estimator and each not in (None, "passthrough"):
             break
     raise ExportError(
