@@ -6,19 +6,15 @@
 
 from __future__ import annotations
 
-import ast
-import inspect
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Any
 
 import click
-from sklearn.base import ClassifierMixin, RegressorMixin, TransformerMixin
 
 from onnxport import cli
-from onnxport.export.emitters import RULES
-from onnxport.export.registry import EXACT_BAR, TOLERANT_BAR, Rule
+from onnxport.export.registry import EXACT_BAR, TOLERANT_BAR
+from onnxport.export.support import KINDS, Entry, support_table
 from onnxport.settings import SETTINGS
 
 FOLDER = Path(__file__).resolve().parent.parent / "docs" / "reference"
@@ -79,59 +75,46 @@ def settings_page() -> str:
             default,
             setting.help,
         ]
-        lines.append("| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |")
+        lines.append(_row(cells))
     return "\n".join(lines) + "\n"
 
 
 def estimators_page() -> str:
-    """One row for each class of the exporter's registry, in four tables."""
+    """One row for each class of the support table."""
+    entries = support_table()
     parts = [
         "# Estimators that can be saved",
         "",
         GENERATED,
         f"`exact`: numbers may differ by {EXACT_BAR:g}, relative to max(1, |answer|).",
-        f"`tolerant`: by {TOLERANT_BAR:g}, for kernels and neural networks.",
+        f"`tolerant`: by {TOLERANT_BAR:g}, where ONNX Runtime or the library itself computes in float32 or iterates.",
         "A label never differs. [Parity](../3-parity.md) tells how this is proven.",
         "",
-        "A class that isn't listed is refused, and so is a subclass of a listed one.",
-        "The last column names the parameters that are refused, and what to do.",
+        "A class that isn't listed is refused, and so is a subclass of a listed one. The third column names the",
+        "parameters that are refused, why, and what to do; the last one the version that converted the class first.",
+        "`onnxport export --list` prints the same.",
     ]
-    for title in ("Classifiers", "Regressors", "Transformers", "Pipelines and searches"):
-        rules = [rule for rule in RULES.values() if _kind(rule.estimator) == title]
-        parts += ["", f"## {title}", "", "| class | level | refused |", "|---|---|---|"]
-        parts += [
-            _estimator_row(rule) for rule in sorted(rules, key=lambda r: r.estimator.__name__)
-        ]
+    for kind in KINDS:
+        chosen = [entry for entry in entries if entry.kind == kind]
+        if not chosen:
+            continue
+        head = ["class", "level", "refused", "since"]
+        if chosen[0].level == "unsupported":
+            head = ["class", "level", "why", "instead"]
+        parts += ["", f"## {kind}", "", _row(head), "|---" * len(head) + "|"]
+        parts += [_row(_cells(entry)) for entry in chosen]
     return "\n".join(parts) + "\n"
 
 
-def _kind(estimator: type) -> str:
-    mixins = {
-        ClassifierMixin: "Classifiers",
-        RegressorMixin: "Regressors",
-        TransformerMixin: "Transformers",
-    }
-    found = (title for mixin, title in mixins.items() if issubclass(estimator, mixin))
-    return next(found, "Pipelines and searches")
+def _row(cells: Iterable[str]) -> str:
+    return "| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |"
 
 
-def _estimator_row(rule: Rule) -> str:
-    refused = [f"`{parameter}`: {nearest}" for parameter, nearest in _refusals(rule.check)]
-    return f"| `{rule.estimator.__name__}` | {rule.level} | {' '.join(refused)} |"
-
-
-def _refusals(check: Callable[..., Any]) -> Iterator[tuple[str, str]]:
-    """The parameters that a check can refuse, and the nearest choice, as its own text has them."""
-    if check.__name__ == "<lambda>":  # the default, which refuses nothing
-        return
-    for node in ast.walk(ast.parse(inspect.getsource(check))):
-        if not (isinstance(node, ast.Call) and isinstance(node.func, ast.Name)):
-            continue
-        if node.func.id == "Refusal":
-            parameter, _, nearest = node.args
-            yield ast.literal_eval(parameter), ast.literal_eval(nearest)
-        elif inspect.isfunction(other := vars(sys.modules[check.__module__]).get(node.func.id)):
-            yield from _refusals(other)
+def _cells(entry: Entry) -> list[str]:
+    if entry.level == "unsupported":
+        return [f"`{entry.name}`", entry.level, entry.reason or "", entry.nearest or ""]
+    refused = (f"`{r.parameter}`: {r.reason}. {r.nearest}" for r in entry.refused)
+    return [f"`{entry.name}`", entry.level, "<br>".join(refused), entry.since or ""]
 
 
 def pages() -> dict[Path, str]:

@@ -17,7 +17,29 @@ from onnxport.errors import SettingsError
 from onnxport.settings import Settings, read_settings
 
 
-@click.command(cls=Command)
+class ExportCommand(Command):
+    """`--list` asks for the table alone, without what an export needs."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        given, _, _ = self.make_parser(ctx).parse_args(args=list(args))
+        if given.get("listed") and not given.get("help"):
+            _list_estimators(as_json=bool(given.get("as_json")))
+            ctx.exit()
+        return super().parse_args(ctx, args)
+
+
+def _list_estimators(*, as_json: bool) -> None:
+    with progress("loading scikit-learn"):
+        from onnxport.export import support
+
+        table = support.support_table()
+    if as_json:
+        click.echo(json.dumps(support.as_json(table), indent=2, ensure_ascii=False))
+    else:
+        click.echo(support.as_text(table))
+
+
+@click.command(cls=ExportCommand)
 @click.argument("source", metavar="MODULE:OBJECT|FILE.joblib")
 @click.option(
     "--data",
@@ -52,6 +74,16 @@ from onnxport.settings import Settings, read_settings
     "--allow-mismatch",
     is_flag=True,
     help="Write the file although it answers differently. It says so wherever it goes.",
+)
+@click.option(
+    "--list",
+    "listed",
+    is_flag=True,
+    expose_value=False,
+    help="Print which classes can be saved, and stop; needs nothing else.",
+)
+@click.option(
+    "--json", "as_json", is_flag=True, expose_value=False, help="With --list: print JSON."
 )
 def export(
     source: str,

@@ -16,6 +16,7 @@ from onnx import TensorProto
 from onnxport.errors import UnsupportedModel
 from onnxport.export.graph import Columns, Graph
 from onnxport.export.origin import Origin
+from onnxport.export.unsupported import UNSUPPORTED
 
 Level = Literal["exact", "tolerant", "unsupported"]
 
@@ -271,14 +272,17 @@ def refuse_rows(emission: Emission, marks: str) -> None:
 def _unknown(emission: Emission, estimator: Any) -> UnsupportedModel:
     kind = type(estimator)
     base = next((cls for cls in kind.__mro__[1:] if cls in RULES), None)
+    library, reason = kind.__module__.partition(".")[0], "this class isn't known to convert exactly"
     if base is not None:
         nearest = f"Use {base.__name__} itself: a subclass may compute something else."
+    elif library == "sklearn" and kind.__name__ in UNSUPPORTED:
+        reason, nearest = UNSUPPORTED[kind.__name__]
     else:
         nearest = f"{_like(estimator)} convert; docs/reference/estimators.md lists all that do."
     return UnsupportedModel(
         step=emission.step,
-        estimator=f"{kind.__module__.partition('.')[0]}'s {kind.__name__}",
-        reason="this class isn't known to convert exactly",
+        estimator=f"{library}'s {kind.__name__}",
+        reason=reason,
         nearest=nearest,
     )
 

@@ -1,0 +1,156 @@
+"""The support table: every class that has a rule, and every public class of scikit-learn that has
+none.
+"""
+
+from __future__ import annotations
+
+import ast
+import inspect
+import sys
+import textwrap
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from sklearn.base import (
+    ClassifierMixin,
+    ClusterMixin,
+    DensityMixin,
+    OutlierMixin,
+    RegressorMixin,
+    TransformerMixin,
+)
+
+from onnxport.export.emitters import RULES
+from onnxport.export.registry import TRANSFORMS, Level, Refusal, Rule
+from onnxport.export.unsupported import UNSUPPORTED
+
+# What a class is called by, in this order: a clusterer may transform too.
+_KINDS = {
+    ClassifierMixin: "Classifiers",
+    RegressorMixin: "Regressors",
+    OutlierMixin: "Outlier detectors",
+    ClusterMixin: "Clusterers and mixtures",
+    DensityMixin: "Clusterers and mixtures",
+    TransformerMixin: "Transformers",
+}
+_OTHERS, _STEPS, _NONE = (
+    "Pipelines and searches",
+    "Predictors as a step before others",
+    "Unsupported",
+)
+KINDS = (*dict.fromkeys(_KINDS.values()), _OTHERS, _STEPS, _NONE)
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One class. refused: the parameters that are refused, in a class that converts. reason,
+    nearest: of a class that doesn't. since: the version that converted it first.
+    """
+
+    name: str
+    kind: str
+    level: Level
+    since: str | None = None
+    refused: tuple[Refusal, ...] = ()
+    reason: str | None = None
+    nearest: str | None = None
+
+
+def support_table() -> tuple[Entry, ...]:
+    """All classes, by kind and name."""
+    entries = [_entry(rule, _kind(rule.estimator)) for rule in RULES.values()]
+    entries += [_entry(rule, _STEPS) for rule in TRANSFORMS.values()]
+    known = {entry.name for entry in entries}
+    entries += [
+        Entry(name, _NONE, "unsupported", reason=reason, nearest=nearest)
+        for name, (reason, nearest) in UNSUPPORTED.items()
+        if name not in known
+    ]
+    return tuple(sorted(entries, key=lambda entry: (KINDS.index(entry.kind), entry.name)))
+
+
+def as_text(entries: tuple[Entry, ...], width: int = 100) -> str:
+    """The table for a terminal: a line a class, and one below it for each refused parameter."""
+    lines: list[str] = []
+    for kind in KINDS:
+        chosen = [entry for entry in entries if entry.kind == kind]
+        if chosen:
+            lines += [*([""] if lines else []), kind.lower()]
+        for entry in chosen:
+            lines.append(f"  {entry.name:<32}{entry.level:<13}{entry.since or ''}".rstrip())
+            told = [f"{r.parameter}: {_sentence(r)}" for r in entry.refused]
+            told += [f"{entry.reason}. {entry.nearest}"] if entry.reason else []
+            for text in told:
+                lines += textwrap.wrap(
+                    text, width, initial_indent=" " * 6, subsequent_indent=" " * 8
+                )
+    return "\n".join(lines)
+
+
+def as_json(entries: tuple[Entry, ...]) -> list[dict[str, Any]]:
+    """The table as JSON objects; what a class doesn't have is left out."""
+    return [
+        {key: value for key, value in asdict(entry).items() if value not in (None, ())}
+        for entry in entries
+    ]
+
+
+def _sentence(refusal: Refusal) -> str:
+    return f"{refusal.reason}. {refusal.nearest}" if refusal.reason else refusal.nearest
+
+
+def _kind(estimator: type) -> str:
+    return next((title for mixin, title in _KINDS.items() if issubclass(estimator, mixin)), _OTHERS)
+
+
+def _entry(rule: Rule, kind: str) -> Entry:
+    found = dict.fromkeys([*_refusals(rule.check), *_refusals(rule.emit)])
+    refused = tuple(refusal for refusal in found if refusal.parameter)
+    return Entry(rule.estimator.__name__, kind, rule.level, rule.since, refused)
+
+
+def _refusals(
+    function: Callable[..., Any], seen: frozenset[str] = frozenset()
+) -> Iterator[Refusal]:
+    """The refusals that a check or an emitter can make, as its own text has them, and those of the
+    functions of its module that it calls.
+    """
+    if function.__name__ == "<lambda>":  # the default, which refuses nothing
+        return
+    tree = ast.parse(textwrap.dedent(inspect.getsource(function)))
+    names = _assigned(tree)
+    module = vars(sys.modules[function.__module__])
+    for node in ast.walk(tree):
+        if not (isinstance(node, ast.Call) and isinstance(node.func, ast.Name)):
+            continue
+        called = node.func.id
+        other = module.get(called)
+        if called == "Refusal":
+            yield Refusal(*(_text(part, names) for part in node.args))
+        elif called not in seen and inspect.isfunction(other) and _is_local(other, function):
+            yield from _refusals(other, seen | {called})
+
+
+def _is_local(other: Callable[..., Any], function: Callable[..., Any]) -> bool:
+    return other.__module__ == function.__module__
+
+
+def _assigned(tree: ast.AST) -> dict[str, ast.expr]:
+    """What names stand for that are assigned once, such as `reason = "..."`."""
+    return {
+        target.id: node.value
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Assign)
+        for target in node.targets
+        if isinstance(target, ast.Name)
+    }
+
+
+def _text(node: ast.expr, names: dict[str, ast.expr]) -> str:
+    """A string as the source has it, with … for what is filled in when it is told."""
+    if isinstance(node, ast.Name) and node.id in names:
+        return _text(names[node.id], {})
+    if isinstance(node, ast.JoinedStr):
+        return "".join(_text(part, names) for part in node.values)
+    return str(node.value) if isinstance(node, ast.Constant) else "…"

@@ -1,0 +1,90 @@
+"""Public classes of scikit-learn that don't convert: why, and what to take instead."""
+
+from __future__ import annotations
+
+_CLUSTERS = (
+    "it labels the rows it was fitted on and has no predict for new ones",
+    "Use KMeans, or fit a classifier on its labels_.",
+)
+_PLACES = (
+    "it places the rows it was fitted on and has no transform for new ones",
+    "Use PCA, or fit a regressor on its embedding_.",
+)
+_COVARIANCE = (
+    "it estimates a covariance and answers nothing about a row",
+    "Use EllipticEnvelope to find outliers.",
+)
+_TARGETS = (
+    "it encodes targets, and a model file takes columns",
+    "Fit the classifier on the labels themselves; for a column of X use OrdinalEncoder.",
+)
+_ITERATES = (
+    "its transform searches anew for each row, in a loop that ends by a tolerance",
+    "Use PCA or TruncatedSVD.",
+)
+_HASHES = (
+    "it hashes words with MurmurHash3, which ONNX has no operator for",
+    "Use OneHotEncoder, or CountVectorizer for text.",
+)
+_GRAPHS = (
+    "it gives neighbours by their places in the training data, not an answer",
+    "Use KNeighborsClassifier or KNeighborsRegressor.",
+)
+_LOCAL = (
+    "its transform solves a system of equations for the neighbours of each row",
+    "Use PCA or KernelPCA.",
+)
+
+# Why, and the nearest choice that works.
+UNSUPPORTED: dict[str, tuple[str, str]] = {
+    "AgglomerativeClustering": _CLUSTERS,
+    "ClassicalMDS": _PLACES,
+    "DBSCAN": _CLUSTERS,
+    "DictVectorizer": (
+        "it takes dicts, and a model file takes columns",
+        "Make a DataFrame of the dicts, and use OneHotEncoder for its strings.",
+    ),
+    "DictionaryLearning": _ITERATES,
+    "EmpiricalCovariance": _COVARIANCE,
+    "FeatureHasher": _HASHES,
+    "GraphicalLasso": _COVARIANCE,
+    "GraphicalLassoCV": _COVARIANCE,
+    "HDBSCAN": _CLUSTERS,
+    "HashingVectorizer": _HASHES,
+    "Isomap": _LOCAL,
+    "KNeighborsTransformer": _GRAPHS,
+    "KernelCenterer": (
+        "it takes a kernel matrix, whose columns are the rows of training",
+        "Use KernelPCA, which centres its kernel itself.",
+    ),
+    "LabelBinarizer": _TARGETS,
+    "LabelEncoder": _TARGETS,
+    "LatentDirichletAllocation": _ITERATES,
+    "LedoitWolf": _COVARIANCE,
+    "LocallyLinearEmbedding": _LOCAL,
+    "MDS": _PLACES,
+    "MinCovDet": _COVARIANCE,
+    "MiniBatchDictionaryLearning": _ITERATES,
+    "MiniBatchNMF": _ITERATES,
+    "MultiLabelBinarizer": _TARGETS,
+    "NMF": _ITERATES,
+    "NearestNeighbors": _GRAPHS,
+    "OAS": _COVARIANCE,
+    "OPTICS": _CLUSTERS,
+    "PatchExtractor": (
+        "it cuts images into patches, which gives other rows than it got",
+        "Cut the images before calling the model.",
+    ),
+    "PolynomialCountSketch": (
+        "it multiplies by Fourier transforms, whose rounding differs",
+        "Use PolynomialFeatures or Nystroem.",
+    ),
+    "RadiusNeighborsTransformer": _GRAPHS,
+    "ShrunkCovariance": _COVARIANCE,
+    "SparseCoder": _ITERATES,
+    "SpectralBiclustering": _CLUSTERS,
+    "SpectralClustering": _CLUSTERS,
+    "SpectralCoclustering": _CLUSTERS,
+    "SpectralEmbedding": _PLACES,
+    "TSNE": _PLACES,
+}
