@@ -281,7 +281,7 @@ def _compare(signature: Signature, expected: Sequence[Answer], got: Any) -> _Out
         if fault:
             faults.append(f"row {index} {fault}")
         else:
-            flips += bool(signature.classes) and not _same_label(wanted, answer)
+            flips += bool(signature.class_sets) and not _same_label(wanted, answer)
             pair = _numbers(signature, wanted), _numbers(signature, answer)
             differences.append(worst(relative_difference(*pair)))
     return _Outcome(flips, max(differences), tuple(faults))
@@ -310,6 +310,16 @@ def _same_label(wanted: Answer, answer: Answer) -> bool:
 
 def _numbers(signature: Signature, answer: Answer) -> Array:
     """The numbers of an answer that may differ a little, as a flat array."""
-    if signature.classes:
-        return np.array(list(answer.get("probabilities", {}).values()), dtype=np.float64)
-    return np.array(answer["prediction"], dtype=np.float64).ravel()
+    told = {**answer}
+    if signature.class_sets:
+        del told["prediction"]
+    return np.array([*_flat(told)], dtype=np.float64)
+
+
+def _flat(value: Any) -> Iterator[float]:
+    """All numbers of an answer's part, in their order."""
+    if isinstance(value, (dict, list)):
+        for each in value.values() if isinstance(value, dict) else value:
+            yield from _flat(each)
+    else:
+        yield value

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from html import escape
 from typing import Any
 
@@ -13,6 +13,8 @@ Section = tuple[str, list[tuple[str, str]]]
 
 _MAX_FEATURES = 60
 _MAX_CATEGORIES = 8
+_MAX_LABELS = 20
+_MAX_TARGETS = 10
 
 
 def describe(manifest: Manifest) -> str:
@@ -102,13 +104,27 @@ def describe_parity(parity: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
 
 def _answer(manifest: Manifest) -> Iterator[tuple[str, str]]:
     signature = manifest.signature
-    if signature.classes:
-        shown = ", ".join(str(label) for label in signature.classes[:20])
-        more = ", …" if len(signature.classes) > 20 else ""
-        yield "prediction", f"one of {shown}{more}"
-        if signature.output("probabilities"):
-            yield "probabilities", "one number a class"
+    output = signature.output("output")
+    if output:
+        names = f": {_some(signature.targets)}" if signature.targets else ""
+        yield "output", f"{output.width} numbers{names}"
+    elif signature.target_classes:
+        yield "prediction", f"a list: {_some(signature.targets)}"
+        named = zip(signature.targets, signature.target_classes, strict=True)
+        yield from [(name, f"one of {_some(labels)}") for name, labels in [*named][:_MAX_TARGETS]]
+    elif signature.classes:
+        yield "prediction", f"one of {_some(signature.classes)}"
     elif len(signature.targets) > 1:
-        yield "prediction", f"a list: {', '.join(signature.targets)}"
+        yield "prediction", f"a list: {_some(signature.targets)}"
     else:
         yield "prediction", "a number"
+    if signature.output("probabilities"):
+        several = " of each target" if signature.target_classes else ""
+        yield "probabilities", f"one number a class{several}"
+    if signature.output("score"):
+        yield "score", "a number, negative for outliers"
+
+
+def _some(values: Sequence[object]) -> str:
+    more = ", …" if len(values) > _MAX_LABELS else ""
+    return ", ".join(str(value) for value in values[:_MAX_LABELS]) + more

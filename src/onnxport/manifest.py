@@ -1,8 +1,11 @@
 """The manifest: the JSON object that a model file carries. Written here, read here, versioned here.
 
 The format has two numbers, `major.minor`. A reader must know the major number; a minor number may
-add fields, which older readers keep and ignore. Raise the major number only when an old reader
-would answer wrongly.
+add fields, which older readers keep and ignore, and tasks and roles, which they refuse by name.
+Raise the major number only when an old reader would answer wrongly.
+
+1.1 adds the tasks multioutput_classification, outlier_detection, clustering and transformation, the
+roles score and output, and `target_classes`.
 """
 
 from __future__ import annotations
@@ -14,9 +17,20 @@ from typing import Any, get_args
 
 from onnxport.datatypes import BY_NAME
 from onnxport.errors import ModelFileError
-from onnxport.signature import NULL_TOKEN, Feature, Kind, Output, Role, Signature, Task, Tensor
+from onnxport.signature import (
+    NULL_TOKEN,
+    Feature,
+    Kind,
+    Label,
+    Output,
+    Role,
+    Signature,
+    Task,
+    Tensor,
+    label_key,
+)
 
-FORMAT = "1.0"
+FORMAT = "1.1"
 FORMAT_KEY = "onnxport.format"
 MANIFEST_KEY = "onnxport.manifest"
 BASELINE_KEY = "onnxport.baseline"
@@ -97,17 +111,13 @@ class SelfTest:
         """Refuses rows that can't prove anything about this signature. Raises ModelFileError."""
         outputs = {o.tensor: o.role for o in signature.outputs if o.role != "refused"}
         columns = [*self.inputs.values(), *self.expect.values()]
-        codes = [
-            v
-            for name in self.expect
-            if outputs.get(name) == "label_code"
-            for v in self.expect[name]
-        ]
+        code = signature.output("label_code")
+        codes = self.expect.get(code.tensor, []) if code else []
         if set(self.inputs) != set(signature.names) or not set(outputs) <= set(self.expect):
             what = "its rows don't have the signature's features and outputs"
         elif {len(column) for column in columns} != {self.rows} or self.rows == 0:
             what = "it has no rows, or columns of different lengths"
-        elif not all(type(v) is int and 0 <= v < len(signature.classes) for v in codes):
+        elif not all(_is_code(signature, code) for code in codes):
             what = "it expects a label that doesn't exist"
         elif not 0 <= self.tolerance <= MAX_TOLERANCE:
             what = f"its tolerance is not between 0 and {MAX_TOLERANCE:g}"
@@ -132,6 +142,16 @@ class SelfTest:
             return cls(inputs, expect, tolerance)
         except (AttributeError, KeyError, TypeError, ValueError) as err:
             raise ModelFileError(f"{SELFTEST_KEY}: {_what(err)}; save the model again") from err
+
+
+def _is_code(signature: Signature, code: Any) -> bool:
+    """Whether this is one code for each target: an integer, or a list where there are several."""
+    sets = signature.class_sets
+    codes = code if signature.target_classes and isinstance(code, list) else [code]
+    return len(codes) == len(sets) and all(
+        type(value) is int and 0 <= value < len(labels)
+        for value, labels in zip(codes, sets, strict=True)
+    )
 
 
 def check_format(text: str) -> None:
@@ -184,17 +204,23 @@ def write_signature(signature: Signature, *, max_categories: int | None = None) 
         ],
     }
     if signature.classes:
-        kinds = {type(label).__name__ for label in signature.classes}
-        dtype = {"str": "string", "int": "int64", "float": "float64", "bool": "bool"}
-        document["classes"] = {
-            "dtype": dtype[kinds.pop()] if len(kinds) == 1 else "mixed",
-            "values": list(signature.classes),
-        }
+        document["classes"] = _write_classes(signature.classes)
+    if signature.target_classes:
+        document["target_classes"] = [_write_classes(each) for each in signature.target_classes]
     if signature.targets:
         document["targets"] = list(signature.targets)
     if signature.columns:
         document["columns"] = list(signature.columns)
     return document
+
+
+def _write_classes(labels: tuple[Label, ...]) -> dict[str, Any]:
+    kinds = {type(label).__name__ for label in labels}
+    dtype = {"str": "string", "int": "int64", "float": "float64", "bool": "bool"}
+    return {
+        "dtype": dtype[kinds.pop()] if len(kinds) == 1 else "mixed",
+        "values": list(labels),
+    }
 
 
 # Names that the file spells differently from Feature.
@@ -216,7 +242,9 @@ def _write_feature(feature: Feature, max_categories: int | None) -> dict[str, An
 def _read_signature(document: Mapping[str, Any]) -> Signature:
     task = document["model"]["task"]
     if task not in get_args(Task):
-        raise ValueError(f"unknown task {task!r}")
+        raise ValueError(
+            f"unknown task {task!r}, which a newer onnxport may know; serve it with that one"
+        )
     signature = Signature(
         task=task,
         features=tuple(_read_feature(entry) for entry in document["inputs"]),
@@ -225,6 +253,9 @@ def _read_signature(document: Mapping[str, Any]) -> Signature:
         classes=tuple(document.get("classes", {}).get("values", ())),
         targets=tuple(document.get("targets", ())),
         columns=tuple(document.get("columns", ())),
+        target_classes=tuple(
+            tuple(entry["values"]) for entry in document.get("target_classes", ())
+        ),
     )
     _check_signature(signature)
     return signature
@@ -289,21 +320,58 @@ def _check_facts(document: Mapping[str, Any]) -> None:
 
 
 def _check_answers(signature: Signature) -> None:
-    """The outputs make an answer: labels with one probability each, or values."""
+    """The outputs make an answer of the task: labels with one probability each, values, and so on."""
     roles = [output.role for output in signature.outputs]
     if len(set(roles)) != len(roles):
         raise ValueError("two outputs have one role")
-    if signature.task == "regression":
-        value = signature.output("value")
-        if value is None or value.width != len(signature.targets):
+    needed, may = _ROLES[signature.task]
+    if not needed <= set(roles) <= needed | may | {"refused"}:
+        raise ValueError("the outputs don't fit the task")
+    numbers = signature.output("value") or signature.output("output")
+    if numbers is not None:
+        optional = signature.task == "transformation" and not signature.targets
+        if not optional and numbers.width != len(signature.targets):
             raise ValueError("the values don't fit the targets")
+    score = signature.output("score")
+    if score is not None and score.width != 1:
+        raise ValueError("a score is not one number")
+    _check_classes(signature)
+
+
+_CLASSIFIED = frozenset({"label_code"}), frozenset({"probabilities"})
+# The roles that each task's outputs must have, and may have.
+_ROLES: dict[Task, tuple[frozenset[str], frozenset[str]]] = {
+    "binary_classification": _CLASSIFIED,
+    "multiclass_classification": _CLASSIFIED,
+    "multioutput_classification": _CLASSIFIED,
+    "regression": (frozenset({"value"}), frozenset()),
+    "outlier_detection": (frozenset({"label_code", "score"}), frozenset()),
+    "clustering": _CLASSIFIED,
+    "transformation": (frozenset({"output"}), frozenset()),
+}
+# The fewest classes that make sense: clusters and targets of several may be alone.
+_FEWEST = {"multioutput_classification": 1, "clustering": 1}
+
+
+def _check_classes(signature: Signature) -> None:
+    """Every target has labels of its own, and the outputs a place for each."""
+    code, proba = signature.output("label_code"), signature.output("probabilities")
+    if code is None:
         return
-    keys, proba = signature.class_keys, signature.output("probabilities")
-    if len(keys) < 2 or len(set(keys)) != len(keys):
-        raise ValueError("the classes are fewer than two, or two have one label")
-    if not all(isinstance(label, (str, int, float, bool)) for label in signature.classes):
-        raise ValueError("a label is no string, number or boolean")
-    if "label_code" not in roles or (proba and proba.width != len(keys)):
+    several = signature.task == "multioutput_classification"
+    sets = signature.class_sets
+    if several != bool(signature.target_classes) or several == bool(signature.classes):
+        raise ValueError("the classes don't fit the task")
+    if several and not len(signature.targets) == len(sets) == code.width:
+        raise ValueError("the classes don't fit the targets")
+    for labels in sets:
+        if not all(isinstance(label, (str, int, float, bool)) for label in labels):
+            raise ValueError("a label is no string, number or boolean")
+        keys = {label_key(label) for label in labels}
+        if len(labels) < _FEWEST.get(signature.task, 2) or len(keys) != len(labels):
+            raise ValueError("the classes are fewer than two, or two have one label")
+    width = sum(len(labels) for labels in sets)
+    if (code.width is None) is several or (proba and proba.width != width):
         raise ValueError("the outputs don't fit the classes")
 
 

@@ -58,8 +58,10 @@ class Model:
         None, NaN and pandas' NA are null.
 
         Returns one answer for a mapping, else a list in the order of the rows: `{"prediction":
-        label, "probabilities": {label: float64}}` for a classifier, `{"prediction": float64}` for a
-        regressor.
+        label, "probabilities": {label: float64}}` for a classifier (lists of both for several
+        targets), `{"prediction": float64}` for a regressor, `{"prediction": -1 or 1, "score":
+        float64}` for an outlier detector, `{"prediction": cluster}` for a clusterer, `{"output":
+        [float64]}` for a transformer.
 
         Raises ValidationError for exactly the rows that the estimator refuses, and for missing or
         unknown features.

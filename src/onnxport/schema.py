@@ -6,17 +6,18 @@ descriptions and `x-` keywords.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from onnxport.datatypes import FLOAT32_OVERFLOW
-from onnxport.signature import Feature, Label, Signature
+from onnxport.signature import Feature, Label, Signature, label_key
 
 Schema = dict[str, Any]
 
 _INT64_BOUND = 2**63  # a power of two, so that readers who know only doubles read it right
 _NO_NUL = "^[^\\u0000]*$"
 _SHOWN_CATEGORIES = 20
+_SHOWN_NAMES = 50
 _TYPES = {"numeric": "number", "integer": "integer", "boolean": "boolean", "categorical": "number"}
 _FORMATS = {"number": "double", "integer": "int64"}
 
@@ -108,9 +109,15 @@ def response_schema(signature: Signature) -> Schema:
 
 def answer_schema(signature: Signature) -> Schema:
     """The answer to one row."""
-    properties: Schema = {"prediction": _prediction(signature)}
-    if signature.classes and signature.output("probabilities"):
+    if signature.output("output"):
+        properties: Schema = {"output": _output(signature)}
+    else:
+        properties = {"prediction": _prediction(signature)}
+    if signature.output("probabilities"):
         properties["probabilities"] = _probabilities(signature)
+    if signature.output("score"):
+        told = "The higher, the more normal; negative for outliers (`decision_function`)."
+        properties["score"] = _NUMBER | {"description": told}
     return {
         "title": "Prediction",
         "type": "object",
@@ -122,28 +129,70 @@ def answer_schema(signature: Signature) -> Schema:
 
 
 def _prediction(signature: Signature) -> Schema:
+    told, names = _PREDICTED[signature.task], signature.targets
+    if signature.target_classes:
+        each = [_label(labels) for labels in signature.class_sets]
+        return {**_tuple(each), "description": f"The predicted labels, {_in_order(names)}."}
     if signature.classes:
-        types = list(dict.fromkeys(_label_type(label) for label in signature.classes))
-        return {
-            "type": types[0] if len(types) == 1 else types,
-            "enum": list(signature.classes),
-            "description": "The predicted label.",
-        }
-    number: Schema = {"type": "number", "format": "double"}
-    if len(signature.targets) < 2:
-        name = signature.targets[0] if signature.targets else "value"
-        return {**number, "description": f"The predicted {name}."}
+        return {**_label(signature.classes), "description": told}
+    if len(names) < 2:
+        return _NUMBER | {"description": f"The predicted {names[0] if names else 'value'}."}
+    return {**_list(_NUMBER, len(names)), "description": f"{told}, {_in_order(names)}."}
+
+
+_NUMBER: Schema = {"type": "number", "format": "double"}
+_PREDICTED = {
+    "binary_classification": "The predicted label.",
+    "multiclass_classification": "The predicted label.",
+    "multioutput_classification": "The predicted labels",
+    "regression": "The predicted values",
+    "outlier_detection": "Whether the row is an outlier or an inlier.",
+    "clustering": "The cluster that the row falls into.",
+    "transformation": "",
+}
+
+
+def _label(labels: Sequence[Label]) -> Schema:
+    types = list(dict.fromkeys(_label_type(label) for label in labels))
+    return {"type": types[0] if len(types) == 1 else types, "enum": list(labels)}
+
+
+def _list(item: Schema, length: int) -> Schema:
+    return {"type": "array", "items": item, "minItems": length, "maxItems": length}
+
+
+def _tuple(items: Sequence[Schema]) -> Schema:
+    """A list whose places differ; where they don't, as an ordinary one, which more tools read."""
+    if all(item == items[0] for item in items):
+        return _list(items[0], len(items))
     return {
         "type": "array",
-        "items": number,
-        "minItems": len(signature.targets),
-        "maxItems": len(signature.targets),
-        "description": f"The predicted values, in this order: {', '.join(signature.targets)}.",
+        "prefixItems": list(items),
+        "minItems": len(items),
+        "maxItems": len(items),
     }
 
 
+def _in_order(names: Sequence[str]) -> str:
+    more = f", … ({len(names)} in all)" if len(names) > _SHOWN_NAMES else ""
+    return f"in this order: {', '.join(names[:_SHOWN_NAMES])}{more}"
+
+
+def _output(signature: Signature) -> Schema:
+    """What a transformer alone makes of a row."""
+    output = signature.output("output")
+    width = (output.width if output else None) or 0
+    told = f", {_in_order(signature.targets)}" if signature.targets else ""
+    return {**_list(_NUMBER, width), "description": f"The row's {width} columns{told}."}
+
+
 def _probabilities(signature: Signature) -> Schema:
-    keys = signature.class_keys
+    each = [_shares(labels) for labels in signature.class_sets]
+    return _tuple(each) if signature.target_classes else each[0]
+
+
+def _shares(labels: Sequence[Label]) -> Schema:
+    keys = [label_key(label) for label in labels]
     return {
         "type": "object",
         "description": "The probability of each label.",
@@ -236,7 +285,11 @@ def description_schema() -> Schema:
             "items": text,
             "description": "Columns that are never read; a row may hold them.",
         },
-        "classes": {"type": "array", "items": {}},
+        "classes": {
+            "type": "array",
+            "items": {},
+            "description": "The labels; where there are several targets, a list for each.",
+        },
         "targets": {"type": "array", "items": text},
         "parity": {
             "type": "object",

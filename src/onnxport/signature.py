@@ -5,13 +5,22 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import accumulate, pairwise
 from typing import Literal
 
 Label = str | int | float | bool
 Category = str | int | float | bool
 Kind = Literal["numeric", "integer", "boolean", "categorical"]
-Task = Literal["binary_classification", "multiclass_classification", "regression"]
-Role = Literal["label_code", "probabilities", "value", "refused"]
+Task = Literal[
+    "binary_classification",
+    "multiclass_classification",
+    "multioutput_classification",
+    "regression",
+    "outlier_detection",
+    "clustering",
+    "transformation",
+]
+Role = Literal["label_code", "probabilities", "score", "value", "output", "refused"]
 
 # Stands for a null in a string tensor, which has no null of its own (Unicode private use area).
 NULL_TOKEN = "\ue000null"
@@ -63,6 +72,9 @@ class Feature:
 class Output:
     """One ONNX output: its tensor, its role in the answer, and its number of columns (None: one
     value a row).
+
+    A multi-output classifier's `label_code` has a column for each target, and its `probabilities`
+    hold those of all targets side by side.
     """
 
     tensor: str
@@ -74,9 +86,12 @@ class Output:
 class Signature:
     """What goes in and what comes out, in the order of training.
 
-    classes: the labels in the order of the codes (and of the probabilities' columns), empty for
-    regressors.
-    targets: the names of a regressor's targets; more than one means that a prediction is a list.
+    classes: the labels in the order of the codes (and of the probabilities' columns): a
+    classifier's, an outlier detector's (-1 and 1), a clusterer's; else empty.
+    target_classes: those of each target of a multi-output classifier; else empty.
+    targets: the names of a regressor's or a multi-output classifier's targets, where more than one
+    means that a prediction is a list; the names of a transformer's columns, empty where they would
+    be too long.
     columns: all columns of training in their order, where the estimator never reads some; else empty.
     """
 
@@ -87,6 +102,7 @@ class Signature:
     classes: tuple[Label, ...] = ()
     targets: tuple[str, ...] = ()
     columns: tuple[str, ...] = ()
+    target_classes: tuple[tuple[Label, ...], ...] = ()
 
     @cached_property
     def by_name(self) -> dict[str, Feature]:
@@ -105,6 +121,17 @@ class Signature:
     def class_keys(self) -> tuple[str, ...]:
         """The labels as keys of `probabilities`: always strings."""
         return tuple(label_key(label) for label in self.classes)
+
+    @cached_property
+    def class_sets(self) -> tuple[tuple[Label, ...], ...]:
+        """The labels of each target, one set where there is one target; empty without labels."""
+        return self.target_classes or ((self.classes,) if self.classes else ())
+
+    @cached_property
+    def spans(self) -> tuple[slice, ...]:
+        """Each target's columns in the probabilities."""
+        ends = list(accumulate((len(labels) for labels in self.class_sets), initial=0))
+        return tuple(slice(start, end) for start, end in pairwise(ends))
 
     def output(self, role: Role) -> Output | None:
         """The output with this role, or None."""

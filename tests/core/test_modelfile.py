@@ -97,7 +97,7 @@ def test_canonical_json(fixture: Path) -> None:
 @pytest.mark.parametrize(
     ("changes", "said"),
     [
-        ({"format": "2.0"}, "the file has format 2.0, and this onnxport reads format 1.0"),
+        ({"format": "2.0"}, "the file has format 2.0, and this onnxport reads format 1.1"),
         ({"format": "one"}, "'one', which is no version number"),
         ({"format": None}, "an ONNX file without onnxport's metadata"),
         ({"manifest": None}, "onnxport.manifest is missing"),
@@ -142,9 +142,9 @@ def test_a_newer_minor_format_is_read(fixture: Path) -> None:
         (lambda m: m["classes"]["values"].pop(), "the outputs don't fit the classes"),
         (lambda m: m["classes"].update(values=["a", "a", "b"]), "two have one label"),
         (lambda m: m.update(classes=[]), "has no attribute 'get'"),
-        (lambda m: m.pop("classes"), "the classes are fewer than two"),
-        (lambda m: m["outputs"][0].update(role="value"), "the outputs don't fit the classes"),
-        (lambda m: m.update(outputs=[]), "the outputs don't fit the classes"),
+        (lambda m: m.pop("classes"), "the classes don't fit the task"),
+        (lambda m: m["outputs"][0].update(role="value"), "the outputs don't fit the task"),
+        (lambda m: m.update(outputs=[]), "the outputs don't fit the task"),
         (lambda m: m["model"].pop("name"), "'name' is missing"),
         (lambda m: m["model"].update(version=7), "model.version is no string"),
         (lambda m: m.update(parity="proven"), "parity is no object"),

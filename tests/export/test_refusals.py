@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
-from sklearn.cluster import KMeans
+from sklearn.cluster import DBSCAN
 from sklearn.compose import ColumnTransformer
 from sklearn.ensemble import (
     GradientBoostingRegressor,
@@ -17,8 +17,7 @@ from sklearn.ensemble import (
 )
 from sklearn.impute import SimpleImputer
 from sklearn.linear_model import Ridge
-from sklearn.multioutput import MultiOutputClassifier
-from sklearn.neighbors import KNeighborsClassifier
+from sklearn.neighbors import KNeighborsClassifier, LocalOutlierFactor, NearestNeighbors
 from sklearn.neural_network import MLPClassifier
 from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import FunctionTransformer, OneHotEncoder, StandardScaler
@@ -122,18 +121,17 @@ def test_imputing_strings(tmp_path: Path) -> None:
 
 
 def test_what_is_no_predictor(tmp_path: Path) -> None:
-    X, y = data.iris()
-    assert "only classifiers and regressors" in _fails(KMeans(3).fit(X), tmp_path / "m.onnx", X)
+    X, _ = data.iris()
     assert "is a class; pass a fitted object" in _fails(Ridge, tmp_path / "m.onnx", X)
     assert "no scikit-learn estimator" in _fails({"a": 1}, tmp_path / "m.onnx", X)
     assert "not fitted; call fit" in _fails(Ridge(), tmp_path / "m.onnx", X)
-    assert "only classifiers and regressors" in _fails(
-        make_pipeline(StandardScaler()).fit(X), tmp_path / "m.onnx", X
+    assert "no predict for new rows. Use KMeans" in _fails(DBSCAN().fit(X), tmp_path / "m.onnx", X)
+    assert "no predict for new rows. Set novelty=True" in _fails(
+        LocalOutlierFactor().fit(X), tmp_path / "m.onnx", X
     )
-    both = MultiOutputClassifier(DecisionTreeClassifier()).fit(
-        X.to_numpy(), np.column_stack([y, y])
+    assert "no classifier, regressor, outlier detector" in _fails(
+        NearestNeighbors().fit(X), tmp_path / "m.onnx", X
     )
-    assert "several outputs" in _fails(both, tmp_path / "m.onnx", X)
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -10,7 +11,7 @@ import orjson
 from onnxport.codec.faults import row_name
 from onnxport.compare import by_row
 from onnxport.errors import Detail, NonFiniteOutput, ValidationError
-from onnxport.signature import Signature
+from onnxport.signature import Role, Signature, label_key
 from onnxport.tensors import Array, Arrays
 
 Answer = dict[str, Any]
@@ -19,25 +20,57 @@ Answer = dict[str, Any]
 def answer_rows(signature: Signature, outputs: Arrays) -> list[Answer]:
     """One answer a row, in order, as page "Answers" of the documentation says.
 
-    outputs: by tensor name, codes [N], probabilities [N, classes], values [N, targets].
+    outputs: by tensor name, codes [N] or [N, targets], probabilities [N, classes of all targets],
+    scores [N, 1], values [N, targets], a transformer's output [N, columns].
     """
-    if code := signature.output("label_code"):
-        labels = [signature.classes[i] for i in outputs[code.tensor].tolist()]
-        proba = signature.output("probabilities")
-        if proba is None:
-            return [{"prediction": label} for label in labels]
-        keys, matrix = signature.class_keys, outputs[proba.tensor].tolist()
+    by_role = {output.role: outputs[output.tensor] for output in signature.outputs}
+    if "label_code" not in by_role:
+        return _numbers(signature, by_role)
+    if signature.target_classes:
+        return _several(signature, by_role["label_code"], by_role.get("probabilities"))
+    labels = [signature.classes[i] for i in by_role["label_code"].tolist()]
+    if "score" in by_role:
+        scores = by_role["score"][:, 0].tolist()
         return [
-            {"prediction": label, "probabilities": dict(zip(keys, row, strict=True))}
-            for label, row in zip(labels, matrix, strict=True)
+            {"prediction": label, "score": score}
+            for label, score in zip(labels, scores, strict=True)
         ]
-    value = signature.output("value")
-    if value is None:
-        raise ValueError("the signature has neither labels nor values")
-    matrix = by_row(outputs[value.tensor]).tolist()
+    if "probabilities" not in by_role:
+        return [{"prediction": label} for label in labels]
+    keys, matrix = signature.class_keys, by_role["probabilities"].tolist()
+    return [
+        {"prediction": label, "probabilities": dict(zip(keys, row, strict=True))}
+        for label, row in zip(labels, matrix, strict=True)
+    ]
+
+
+def _numbers(signature: Signature, by_role: Mapping[Role, Array]) -> list[Answer]:
+    """A regressor's values, a transformer's columns."""
+    if "output" in by_role:
+        return [{"output": row} for row in by_role["output"].tolist()]
+    matrix = by_row(by_role["value"]).tolist()
     if len(signature.targets) > 1:
         return [{"prediction": row} for row in matrix]
     return [{"prediction": row[0]} for row in matrix]
+
+
+def _several(signature: Signature, codes: Array, proba: Array | None) -> list[Answer]:
+    """A list of labels, and of probabilities where there are any, in the order of the targets."""
+    by_target = [
+        [labels[i] for i in column]
+        for labels, column in zip(signature.class_sets, codes.T.tolist(), strict=True)
+    ]
+    predictions = [list(row) for row in zip(*by_target, strict=True)]
+    if proba is None:
+        return [{"prediction": row} for row in predictions]
+    shares = []
+    for labels, span in zip(signature.class_sets, signature.spans, strict=True):
+        keys = [label_key(label) for label in labels]
+        shares.append([dict(zip(keys, row, strict=True)) for row in proba[:, span].tolist()])
+    return [
+        {"prediction": row, "probabilities": list(given)}
+        for row, given in zip(predictions, zip(*shares, strict=True), strict=True)
+    ]
 
 
 def refuse_rows(signature: Signature, outputs: Arrays, *, single: bool) -> None:
@@ -54,7 +87,7 @@ def refuse_rows(signature: Signature, outputs: Arrays, *, single: bool) -> None:
 def refuse_non_finite(signature: Signature, outputs: Arrays, *, single: bool) -> None:
     """Raises NonFiniteOutput for rows whose answer JSON can't carry."""
     for output in signature.outputs:
-        if output.role in ("probabilities", "value"):
+        if output.role not in ("label_code", "refused"):
             finite: Array = np.isfinite(outputs[output.tensor])
             infinite = np.logical_not(by_row(finite).all(axis=1))
             if infinite.any():

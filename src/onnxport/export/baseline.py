@@ -11,6 +11,7 @@ import numpy as np
 
 from onnxport.export.graph import Array
 from onnxport.export.sample import SampleColumn
+from onnxport.signature import Signature
 
 QUANTILES = (0.0, 0.01, 0.05, 0.25, 0.5, 0.75, 0.95, 0.99, 1.0)
 _BINS = 20
@@ -32,6 +33,26 @@ def column_statistics(column: SampleColumn, *, redacted: bool) -> dict[str, Any]
     if redacted or len(known) < _RARE:
         return statistics
     return statistics | number_statistics(known)
+
+
+def answer_statistics(signature: Signature, answers: Array) -> dict[str, Any]:
+    """How often each label was answered, by target where there are several; statistics of a
+    regressor's numbers; nothing of a transformer's.
+    """
+    if signature.target_classes:
+        named = zip(signature.targets, answers.T, strict=True)
+        return {"targets": {name: _label_statistics(labels) for name, labels in named}}
+    if signature.classes:
+        return _label_statistics(answers)
+    if signature.task == "transformation":
+        return {}
+    known = answers[np.isfinite(answers)]
+    return number_statistics(known) if len(known) else {}
+
+
+def _label_statistics(labels: Array) -> dict[str, Any]:
+    values, counts = np.unique(labels, return_counts=True)
+    return {"labels": {str(v): int(c) for v, c in zip(values, counts, strict=True)}}
 
 
 def number_statistics(known: Array) -> dict[str, Any]:

@@ -8,18 +8,26 @@ from dataclasses import dataclass
 import onnx
 from onnx import TensorProto, helper
 
-from onnxport.errors import ExportError
+from onnxport.errors import ExportError, UnsupportedModel
 from onnxport.export.emitters import emit
 from onnxport.export.graph import Column, Columns, Graph
 from onnxport.export.origin import Origin
-from onnxport.export.registry import Classified, Emission, Valued
+from onnxport.export.registry import Classified, Emission, Emitted, Flagged, Several, Valued
 from onnxport.export.sample import SampleColumn
 from onnxport.export.subject import Subject
-from onnxport.signature import Output, Tensor
+from onnxport.export.tasks import last_of
+from onnxport.signature import Output, Role, Tensor
 
 NUMBERS = "num"
 DECISION = "decision"
-_CODE, _PROBA, _VALUE, _REFUSED = "code", "proba", "value", "refused"
+_NAMES: dict[Role, str] = {
+    "label_code": "code",
+    "probabilities": "proba",
+    "score": "score",
+    "value": "value",
+    "output": "output",
+    "refused": "refused",
+}
 _ELEMENT = {"FP64": TensorProto.DOUBLE, "BYTES": TensorProto.STRING}
 
 
@@ -70,10 +78,11 @@ def convert(subject: Subject, columns: Sequence[SampleColumn], targets: int) -> 
     model = emission.graph.build("onnxport", inputs, infos)
     onnx.checker.check_model(model, full_check=True)
     judged = None
-    if isinstance(result, Classified) and result.decision and subject.gives_decisions:
-        emission.graph.rename(result.decision, DECISION)
-        decision = helper.make_tensor_value_info(DECISION, TensorProto.DOUBLE, ["N", None])
-        judged = emission.graph.build("onnxport", inputs, [*infos, decision])
+    decision = _decision(emission.graph, result) if subject.gives_decisions else None
+    if decision:
+        emission.graph.rename(decision, DECISION)
+        decided = helper.make_tensor_value_info(DECISION, TensorProto.DOUBLE, ["N", None])
+        judged = emission.graph.build("onnxport", inputs, [*infos, decided])
     return Conversion(model, judged, tensors, outputs, places, emission)
 
 
@@ -122,31 +131,81 @@ def _raw_columns(
 
 
 def _name_outputs(
-    emission: Emission, subject: Subject, result: object, targets: int
+    emission: Emission, subject: Subject, result: Emitted, targets: int
 ) -> tuple[Output, ...]:
     """The result's tensors under their public names."""
     graph = emission.graph
-    outputs = []
-    if isinstance(result, Classified):
-        graph.rename(result.code, _CODE)
-        outputs.append(Output(_CODE, "label_code"))
-        if subject.gives_probabilities:
-            if result.proba is None:
-                raise ExportError("the estimator gives probabilities, and its conversion doesn't")
-            graph.rename(result.proba, _PROBA)
-            outputs.append(Output(_PROBA, "probabilities", len(subject.classes)))
-    elif isinstance(result, Valued):
-        graph.rename(result.value, _VALUE)
-        outputs.append(Output(_VALUE, "value", targets))
-    else:
-        raise ExportError("the pipeline ends in a transformer; put a classifier or regressor there")
+    found = _results(emission, subject, result, targets)
     if emission.refused:
         marks = emission.refused[0]
         for other in emission.refused[1:]:
             marks = graph.node("Or", marks, other)
-        graph.rename(marks, _REFUSED)
-        outputs.append(Output(_REFUSED, "refused", 1))
-    return tuple(outputs)
+        found.append((marks, "refused", 1))
+    return tuple(
+        Output(graph.rename(tensor, _NAMES[role]), role, width) for tensor, role, width in found
+    )
+
+
+_Result = tuple[str, Role, int | None]
+
+
+def _results(emission: Emission, subject: Subject, result: Emitted, targets: int) -> list[_Result]:
+    """Each tensor of the answer, its role, and its number of columns."""
+    graph = emission.graph
+    if isinstance(result, Several) and len(result.parts) == 1:
+        result = result.parts[0]
+    if isinstance(result, Valued):
+        return [(result.value, "value", targets)]
+    if isinstance(result, Columns):
+        return [_transformed(emission, subject, result)]
+    if isinstance(result, Flagged):
+        return [(result.code, "label_code", None), (result.score, "score", 1)]
+    classes = sum(len(each) for each in subject.classes)
+    if isinstance(result, Several):
+        columns = [graph.node("Unsqueeze", p.code, graph.integers([1])) for p in result.parts]
+        code: _Result = (_side_by_side(graph, columns), "label_code", len(columns))
+        proba = _joined(graph, [part.proba for part in result.parts])
+    else:
+        code, proba = (result.code, "label_code", None), result.proba
+    if not subject.gives_probabilities:
+        return [code]
+    if proba is None:
+        raise ExportError("the estimator gives probabilities, and its conversion doesn't")
+    return [code, (proba, "probabilities", classes)]
+
+
+def _transformed(emission: Emission, subject: Subject, columns: Columns) -> _Result:
+    """What a transformer alone gives."""
+    if columns.strings:
+        raise UnsupportedModel(
+            step="",
+            estimator=type(last_of(subject.estimator)).__name__,
+            reason="its output has string columns, and a transformer alone answers numbers",
+            nearest="Put a OneHotEncoder or OrdinalEncoder for these columns behind it.",
+        )
+    if not len(columns):
+        raise ExportError("the transformer gives no columns; there is nothing to answer")
+    if columns.exact:
+        emission.exact_output = True
+    return emission.graph.matrix(columns), "output", len(columns)
+
+
+def _decision(graph: Graph, result: Emitted) -> str | None:
+    """decision_function in the graph, [N, k], where it is known; of several targets side by side."""
+    if isinstance(result, Classified):
+        return result.decision
+    if isinstance(result, Several):
+        return _joined(graph, [part.decision for part in result.parts])
+    return None
+
+
+def _joined(graph: Graph, parts: Sequence[str | None]) -> str | None:
+    known = [part for part in parts if part is not None]
+    return _side_by_side(graph, known) if len(known) == len(parts) else None
+
+
+def _side_by_side(graph: Graph, tensors: Sequence[str]) -> str:
+    return tensors[0] if len(tensors) == 1 else graph.node("Concat", *tensors, axis=1)
 
 
 def _value_info(output: Output) -> onnx.ValueInfoProto:

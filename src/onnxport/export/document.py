@@ -16,8 +16,9 @@ import onnx
 import sklearn
 
 from onnxport.errors import ExportError, shorten
-from onnxport.export.baseline import column_statistics, number_statistics
+from onnxport.export.baseline import answer_statistics, column_statistics
 from onnxport.export.graph import IR_VERSION, OPSET, RUNTIMES
+from onnxport.export.metrics import measure
 from onnxport.export.oracle import Oracle
 from onnxport.export.parity import Parity
 from onnxport.export.sample import Sample
@@ -180,7 +181,7 @@ def _training(subject: Subject, sample: Sample, target: Any) -> dict[str, Any]:
 
 
 def _metrics(subject: Subject, sample: Sample, target: Any) -> dict[str, Any]:
-    """The estimator's own score on X and y: accuracy, or R²."""
+    """What y says of the estimator's answers to X."""
     if np.ndim(target) == 0 or len(target) != sample.rows:
         given = "no length" if np.ndim(target) == 0 else f"{len(target)} entries"
         raise ExportError(f"y has {given}, and X has {sample.rows} rows")
@@ -188,10 +189,9 @@ def _metrics(subject: Subject, sample: Sample, target: Any) -> dict[str, Any]:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # a score of one row, for example, is undefined
-            score = float(subject.estimator.score(X, target))
+            metrics = measure(subject, X, target)
     except (TypeError, ValueError) as err:
         raise ExportError(f"y doesn't fit the estimator: {err}; pass the targets of X") from err
-    metrics = {"accuracy" if len(subject.classes) else "r2": score} if np.isfinite(score) else {}
     name = getattr(target, "name", None)
     return {"metrics": metrics} | ({"target": str(name)} if name is not None else {})
 
@@ -202,15 +202,7 @@ def baseline(
     """Training statistics of every column and of the answers; empty without X."""
     if not sample.real:
         return {"columns": {}, "output": {}}
-    answers = np.ravel(oracle.predict(sample.table()))
-    if signature.classes:
-        values, counts = np.unique(answers, return_counts=True)
-        output: dict[str, Any] = {
-            "labels": {str(v): int(c) for v, c in zip(values, counts, strict=True)}
-        }
-    else:
-        finite = answers[np.isfinite(answers)]
-        output = number_statistics(finite) if len(finite) else {}
+    output = answer_statistics(signature, oracle.predict(sample.table()))
     columns = {
         column.name: column_statistics(column, redacted=column.name in redact)
         for column in sample.used

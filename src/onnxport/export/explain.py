@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from onnxport.codec import answer_rows
 from onnxport.errors import ParityError
 from onnxport.export.clean_run import run_clean
 from onnxport.export.convert import Conversion
@@ -93,12 +94,11 @@ def _usual(values: Array) -> Array:
 
 def _spoken(signature: Signature, outputs: Arrays) -> str:
     """An answer in words."""
-    code, proba = signature.output("label_code"), signature.output("probabilities")
-    if code is None:
-        value = signature.output("value")
-        told = outputs[value.tensor][0].tolist() if value else []
-        return repr(told[0] if len(told) == 1 else told)
-    label = repr(signature.classes[int(outputs[code.tensor][0])])
+    answer = answer_rows(signature, outputs)[0]
+    label = repr(answer.get("prediction", answer.get("output")))
+    if "score" in answer:
+        return f"{label} with the score {answer['score']!r}"
+    proba = signature.output("probabilities")
     return label if proba is None else f"{label} with {outputs[proba.tensor][0].tolist()}"
 
 

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
 
 from onnxport.compare import by_row, relative_difference
+from onnxport.errors import ExportError
 from onnxport.export.graph import Array
 from onnxport.export.sample import Sample, Table, rows_of, take
 from onnxport.signature import Signature
@@ -40,13 +41,15 @@ class Oracle:
         return self._estimator, self._sample.restore(table)
 
     def predict(self, table: Table) -> Any:
-        return np.asarray(self.call("predict", table))
+        """Its answers: predict, or transform of an estimator that only transforms."""
+        predicts = hasattr(self._estimator, "predict")
+        return _dense(self.call("predict" if predicts else "transform", table))
 
     def decisions(self, table: Table) -> Array | None:
         """decision_function as [rows, k], or None where it has none."""
         try:
             scores = np.asarray(self.call("decision_function", table), dtype=np.float64)
-        except AttributeError:
+        except (AttributeError, ValueError):  # a chain has it, and fails where it can't
             return None
         return scores.reshape(len(scores), -1)
 
@@ -69,18 +72,26 @@ class Oracle:
         return np.concatenate([self.answered(take(table, half)) for half in halves])
 
 
-def expected_outputs(oracle: Oracle, signature: Signature, classes: Any, table: Table) -> Arrays:
-    """The estimator's answers as the graph's tensors."""
+def expected_outputs(
+    oracle: Oracle, signature: Signature, classes: Sequence[Array], table: Table
+) -> Arrays:
+    """The estimator's answers as the graph's tensors. classes: by target, as the estimator gives
+    them.
+    """
     rows = rows_of(table)
     if rows == 0:
         return _nothing(signature)
     outputs: Arrays = {}
     for output in signature.outputs:
         if output.role == "label_code":
-            outputs[output.tensor] = _codes(classes, oracle.predict(table))
+            codes = _codes(classes, oracle.predict(table))
+            outputs[output.tensor] = codes[:, 0] if output.width is None else codes
         elif output.role == "probabilities":
-            outputs[output.tensor] = np.asarray(oracle.call("predict_proba", table), np.float64)
-        elif output.role == "value":
+            outputs[output.tensor] = _shares(classes, oracle.call("predict_proba", table))
+        elif output.role == "score":
+            scores = np.asarray(oracle.call("decision_function", table), np.float64)
+            outputs[output.tensor] = scores.reshape(rows, 1)
+        elif output.role in ("value", "output"):
             values = np.asarray(oracle.predict(table), dtype=np.float64)
             outputs[output.tensor] = values.reshape(rows, -1)
         else:
@@ -96,20 +107,74 @@ def _nothing(signature: Signature) -> Arrays:
     }
 
 
-def _codes(classes: Any, labels: Array) -> Array:
-    order = {label: code for code, label in enumerate(np.asarray(classes).tolist())}
-    return np.array([order[label] for label in np.ravel(labels).tolist()], dtype=np.int64)
+def _dense(answers: Any) -> Array:
+    """Answers as an array: some are sparse, some DataFrames."""
+    return np.asarray(answers.toarray() if hasattr(answers, "toarray") else answers)
+
+
+def _codes(classes: Sequence[Array], labels: Array) -> Array:
+    """int64 [rows, targets]."""
+    columns = labels.reshape(len(labels), len(classes)).T.tolist()
+    codes = []
+    for target, column in zip(classes, columns, strict=True):
+        order = {label: code for code, label in enumerate(target.tolist())}
+        codes.append([order[label] for label in column])
+    return np.array(codes, dtype=np.int64).T
+
+
+def _shares(classes: Sequence[Array], proba: Any) -> Array:
+    """Probabilities of all targets side by side, [rows, classes of all targets].
+
+    Several targets give a list of arrays, one a target; or, of two classes each, the probability of
+    the second.
+    """
+    if isinstance(proba, list):
+        return np.concatenate([np.asarray(each, np.float64) for each in proba], axis=1)
+    shares = np.asarray(proba, np.float64)
+    if shares.shape[1] == sum(len(target) for target in classes):
+        return shares
+    if shares.shape[1] != len(classes) or any(len(target) != 2 for target in classes):
+        raise ExportError("predict_proba has another number of columns than there are classes")
+    return np.stack([1 - shares, shares], axis=2).reshape(len(shares), -1)
 
 
 def apart(signature: Signature, wanted: Arrays, got: Arrays) -> tuple[Array, Array]:
     """Rows whose label differs, and each row's largest difference of a number."""
-    rows = len(next(iter(wanted.values())))
-    flipped, difference = np.zeros(rows, dtype=bool), np.zeros(rows)
+    return by_rows(*apart_by_target(signature, wanted, got))
+
+
+def by_rows(flipped: Array, difference: Array) -> tuple[Array, Array]:
+    """What differs by target, [rows, targets], as what differs in a row."""
+    flipped_rows: Array = np.logical_or.reduce(flipped, axis=1)
+    return flipped_rows, difference.max(axis=1, initial=0.0)
+
+
+def apart_by_target(signature: Signature, wanted: Arrays, got: Arrays) -> tuple[Array, Array]:
+    """The same for each target of a multi-output classifier, [rows, targets]; else [rows, 1]."""
+    rows, targets = len(next(iter(wanted.values()))), max(len(signature.target_classes), 1)
+    flipped, difference = np.zeros((rows, targets), dtype=bool), np.zeros((rows, targets))
     for output in signature.outputs:
         expected, found = wanted[output.tensor], got[output.tensor]
-        if output.role in ("label_code", "refused"):
-            flipped |= by_row(expected != found).any(axis=1)
+        if output.role == "label_code":
+            flipped |= by_row(expected != found).reshape(rows, targets)
+        elif output.role == "refused":
+            flipped |= by_row(expected != found).any(axis=1, keepdims=True)
         else:
-            apart = by_row(relative_difference(expected, found)).max(axis=1, initial=0.0)
-            difference = np.maximum(difference, apart)
+            numbers = by_row(relative_difference(expected, found))
+            spans = signature.spans if output.role == "probabilities" else (slice(None),)
+            for target, span in enumerate(spans):
+                largest = numbers[:, span].max(axis=1, initial=0.0)
+                difference[:, target] = np.maximum(difference[:, target], largest)
     return flipped, difference
+
+
+def by_target(signature: Signature, scores: Array) -> tuple[Array, ...]:
+    """Scores [rows, k] taken apart: each target of a multi-output classifier has one, or one a
+    class.
+    """
+    targets = len(signature.target_classes)
+    if not targets:
+        return (scores,)
+    if scores.shape[1] == targets:
+        return tuple(scores[:, [target]] for target in range(targets))
+    return tuple(scores[:, span] for span in signature.spans)

@@ -6,7 +6,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
 import numpy as np
 
@@ -16,7 +15,7 @@ from onnxport.errors import ExportError
 from onnxport.export.clean_run import run_clean
 from onnxport.export.convert import DECISION
 from onnxport.export.graph import Array
-from onnxport.export.oracle import Oracle, apart, expected_outputs
+from onnxport.export.oracle import Oracle, apart_by_target, by_rows, by_target, expected_outputs
 from onnxport.export.rows import RowSet, keep_rows
 from onnxport.export.sample import Table, take
 from onnxport.export.ties import Rules, Suspects, excused
@@ -66,11 +65,16 @@ class Judge:
 
     oracle: Oracle
     signature: Signature
-    classes: Any
+    classes: Sequence[Array]
     content: bytes
     judged: bytes | None
     bar: float
     strict: bool
+
+    @property
+    def gives_decisions(self) -> bool:
+        """The graph gives what decision_function does."""
+        return self.judged is not None or self.signature.output("score") is not None
 
 
 def prove(judge: Judge, row_sets: Sequence[RowSet]) -> tuple[Parity, Worst | None]:
@@ -117,8 +121,8 @@ def _graph_scores(
     """What the graph's labels hang on: its decision_function, else its probabilities."""
     if judge.judged is not None:
         return [by_row(got[DECISION]) for got in run_clean(judge.judged, asked)]
-    proba = judge.signature.output("probabilities")
-    return [None if proba is None else got[proba.tensor] for got in answers]
+    scores = judge.signature.output("score") or judge.signature.output("probabilities")
+    return [None if scores is None else got[scores.tensor] for got in answers]
 
 
 def _answerable(oracle: Oracle, row_sets: Sequence[RowSet]) -> tuple[list[RowSet], int]:
@@ -145,35 +149,39 @@ def _compare(
     """
     oracle, signature = judge.oracle, judge.signature
     expected = expected_outputs(oracle, signature, judge.classes, row_set.table)
-    flipped, difference = apart(signature, expected, got)
+    flipped, difference = apart_by_target(signature, expected, got)
     if row_set.rows == 0:
+        flipped, difference = by_rows(flipped, difference)
         return flipped, 0, difference
     scores = oracle.decisions(row_set.table)
-    if scores is not None and judge.judged is not None and graph_scores is not None:
+    if scores is not None and judge.gives_decisions and graph_scores is not None:
         size = np.maximum(rules.scale, np.abs(scores))
-        decided = relative_difference(scores / size, graph_scores / size)
-        difference = np.maximum(difference, by_row(decided).max(axis=1, initial=0.0))
+        decided = by_row(relative_difference(scores / size, graph_scores / size))
+        largest = [part.max(axis=1, initial=0.0) for part in by_target(signature, decided)]
+        difference = np.maximum(difference, np.column_stack(largest))
     elif scores is None:
         proba = signature.output("probabilities")
         scores = None if proba is None else expected[proba.tensor]
     else:
         graph_scores = None
-    rows = np.flatnonzero(flipped | (difference > rules.bar))
+    rows = np.flatnonzero((flipped | (difference > rules.bar)).any(axis=1))
     if not len(rows):
+        flipped, difference = by_rows(flipped, difference)
         return flipped, 0, difference
     suspects = Suspects(
         take(row_set.table, rows),
         {name: values[rows] for name, values in expected.items()},
         flipped[rows],
         difference[rows],
-        None if scores is None else scores[rows],
-        None if graph_scores is None else graph_scores[rows],
+        None if scores is None else by_target(signature, scores[rows]),
+        None if graph_scores is None else by_target(signature, graph_scores[rows]),
     )
     on_boundary = row_set.name == "ties"
     excuse = rows[
         excused(oracle, signature, judge.classes, suspects, rules, on_boundary=on_boundary)
     ]
     flipped[excuse], difference[excuse] = False, 0.0
+    flipped, difference = by_rows(flipped, difference)
     return flipped, len(excuse), difference
 
 

@@ -99,7 +99,8 @@ class Emission:
     for the threshold rows. categories: by feature, what encoders were fitted with. refused: bool
     [N, 1] tensors that mark rows which the estimator refuses. row_bytes: the widest tensor, a row.
     has_trees: the graph jumps at split points; shaky_trees: and the columns before them differ from
-    the library's in the last bits. taps: every step's result, inner steps first.
+    the library's in the last bits. taps: every step's result, inner steps first. exact_output: a
+    transformer's output equals the library's to the last bit.
     """
 
     graph: Graph
@@ -112,11 +113,12 @@ class Emission:
     has_trees: bool = False
     shaky_trees: bool = False
     taps: list[Tap] = field(default_factory=list)
+    exact_output: bool = False
 
     @property
     def strict(self) -> bool:
         """Split points are held to the last bit."""
-        return self.has_trees and not self.shaky_trees
+        return self.exact_output or (self.has_trees and not self.shaky_trees)
 
     def widen(self, numbers: int) -> None:
         """Notes a tensor of so many doubles a row."""

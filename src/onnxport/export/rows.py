@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from onnxport.compare import by_row
 from onnxport.export.graph import Array
 from onnxport.export.oracle import Oracle
 from onnxport.export.sample import Sample, Table, rows_of, stack, take
@@ -183,27 +184,35 @@ def _ties(
     """Both sides of the decision boundary, found by halving the way between rows with different
     labels.
     """
-    if not signature.classes:
+    if not signature.class_sets:
         return
+
+    def asked(table: Table, targets: Array) -> Array:
+        chosen: Array = by_row(oracle.predict(table))[np.arange(len(targets)), targets]
+        return chosen
+
     base = take(held_out, oracle.answered(held_out))
-    labels = oracle.predict(base)
+    labels = by_row(oracle.predict(base))
     pairs = rng.integers(len(labels), size=(2, _PAIRS * 8))
-    left, right = pairs[:, labels[pairs[0]] != labels[pairs[1]]][:, :_PAIRS]
-    here, there, wanted = take(base, left), take(base, right), labels[left]
+    target = rng.integers(labels.shape[1], size=_PAIRS * 8)  # each pair looks at one target
+    parted = np.flatnonzero(labels[pairs[0], target] != labels[pairs[1], target])[:_PAIRS]
+    (left, right), target = pairs[:, parted], target[parted]
+    here, there, wanted = take(base, left), take(base, right), labels[left, target]
     for feature in signature.features:  # only numbers have a way between them
         if feature.is_string or feature.kind == "boolean" or feature.refuses_unknown:
             here[feature.name] = there[feature.name]
     usable = oracle.answered(here)
-    usable[usable] &= (
-        oracle.predict(take(here, usable)) == wanted[usable] if usable.any() else False
-    )
-    here, there, wanted = take(here, usable), take(there, usable), wanted[usable]
+    if usable.any():
+        usable[usable] &= asked(take(here, usable), target[usable]) == wanted[usable]
+    here, there = take(here, usable), take(there, usable)
+    wanted, target = wanted[usable], target[usable]
     for _ in range(_BISECTIONS if len(wanted) else 0):
         middle = {name: _halfway(here[name], there[name]) for name in here}
         answered = oracle.answered(middle)
         stays = np.zeros(len(wanted), dtype=bool)
         if answered.any():
-            stays[answered] = oracle.predict(take(middle, answered)) == wanted[answered]
+            now = asked(take(middle, answered), target[answered])
+            stays[answered] = now == wanted[answered]
         here = {n: np.where(stays, middle[n], here[n]) for n in here}
         there = {n: np.where(stays, there[n], middle[n]) for n in there}
     if len(wanted):

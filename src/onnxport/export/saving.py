@@ -20,7 +20,6 @@ from onnxport.errors import (
     ModelFileError,
     ParityError,
     RequestError,
-    UnsupportedModel,
     shorten,
 )
 from onnxport.export import document
@@ -36,7 +35,8 @@ from onnxport.export.report import Report
 from onnxport.export.rows import row_sets
 from onnxport.export.sample import Sample, Table, read_sample, take
 from onnxport.export.selftest import make_selftest
-from onnxport.export.subject import Subject, read_subject
+from onnxport.export.subject import Subject, as_predicted, read_subject
+from onnxport.export.targets import name_targets
 from onnxport.predictor import Model, load
 from onnxport.signature import Label, Signature
 
@@ -56,7 +56,7 @@ def save(
     description: str | None = None,
     author: str | None = None,
     license: str | None = None,
-    labels: Sequence[Label] | Mapping[Any, Label] | None = None,
+    labels: Sequence[Any] | Mapping[Any, Label] | None = None,
     features: Sequence[str] | Mapping[str, Mapping[str, str]] | None = None,
     metadata: Mapping[str, Any] | None = None,
     sample_rows: Any = None,
@@ -67,14 +67,16 @@ def save(
     """Saves a fitted estimator as one self-describing ONNX file, after proving that it answers the
     same.
 
-    model: a fitted scikit-learn classifier or regressor, or a Pipeline that ends in one.
+    model: a fitted scikit-learn classifier, regressor, outlier detector, clusterer or transformer,
+    or a Pipeline that ends in one.
     path: the file to write; written only when everything was proven, and then at once.
     X: a representative sample, DataFrame or array [rows, features]: names, types, categories,
     ranges and the rows of the parity gate come from it. Without it the estimator's own record is
     used.
-    y: the targets of X, for metrics only.
+    y: the targets of X, for metrics and the names of several targets.
     name, version, description, author, license: for people; name is the file's stem by default.
-    labels: what the API calls the classes: a list in the order of `classes_`, or `{class: label}`.
+    labels: what the API calls the classes: a list in the order of `classes_`, or `{class: label}`;
+    for several targets a list with one of these (or None) for each.
     features: names for an array's columns, or `{name: {"description": ..., "unit": ...}}`.
     metadata: further JSON facts to keep in the manifest.
     sample_rows: real rows to store for the self-test instead of synthetic ones. They travel with
@@ -104,8 +106,9 @@ def save(
     tell(f"converting {type(model).__name__}")
     sample, conversion = _convert(subject, X, options.names)
     oracle = Oracle(model, sample)
-    _check_answers(oracle, sample, subject)
-    signature = _signature(subject, sample, conversion, oracle, redact, options.notes)
+    subject = as_predicted(subject, _check_answers(oracle, sample, subject), labels)
+    targets = name_targets(subject, sample, _width(conversion), y, redact)
+    signature = _signature(subject, sample, conversion, oracle, redact, options.notes, targets)
     judge = _judge(subject, signature, conversion, oracle)
     tell("asking the estimator about the hardest rows")
     sets = list(row_sets(sample, signature, conversion.emission.splits, oracle))
@@ -190,7 +193,7 @@ def _check_nulls(sample: Sample) -> None:
 
 def _targets(subject: Subject, sample: Sample) -> int:
     """How many numbers a regressor answers a row."""
-    if len(subject.classes):
+    if subject.task != "regression":
         return 0
     table = take(sample.table(), [0])
     answers = _asked(Oracle(subject.estimator, sample), table)
@@ -206,17 +209,21 @@ def _asked(oracle: Oracle, table: Table) -> Array:
         ) from err
 
 
-def _check_answers(oracle: Oracle, sample: Sample, subject: Subject) -> None:
-    """The estimator answers the sample, one label a row."""
+def _check_answers(oracle: Oracle, sample: Sample, subject: Subject) -> Array:
+    """What the estimator answers to the sample: one label a row and target."""
     answers = _asked(oracle, sample.table())
-    if len(subject.classes) and answers.size != sample.rows:
-        raise UnsupportedModel(
-            step="",
-            estimator=type(subject.estimator).__name__,
-            parameter="y",
-            reason="several outputs at once don't convert yet",
-            nearest="Fit one classifier for each output.",
+    if subject.classes and answers.size != sample.rows * len(subject.classes):
+        raise ExportError(
+            f"{type(subject.estimator).__name__} predicts {answers.size} labels for {sample.rows} "
+            f"rows, and says that it has {len(subject.classes)} targets"
         )
+    return answers
+
+
+def _width(conversion: Conversion) -> int:
+    """How many numbers, or labels of several targets, are answered a row; 0 for one label."""
+    wide = {o.role: o.width or 0 for o in conversion.outputs}
+    return next((wide[role] for role in ("value", "output", "label_code") if role in wide), 0)
 
 
 def _signature(
@@ -226,6 +233,7 @@ def _signature(
     oracle: Oracle,
     redact: Sequence[str],
     notes: Mapping[str, Mapping[str, str]],
+    targets: tuple[str, ...],
 ) -> Signature:
     features = describe_features(sample, conversion.places, redact, notes)
     probed = probe(oracle, sample.table(), features, conversion.emission.categories)
@@ -235,14 +243,15 @@ def _signature(
                 f"the feature {feature.name!r} can't be redacted, because its encoder refuses unknown "
                 "values and callers must be told which are allowed; set handle_unknown='ignore'"
             )
-    width = next((o.width for o in conversion.outputs if o.role == "value"), None) or 0
+    several = subject.task == "multioutput_classification"
     return Signature(
         task=subject.task,
         features=tuple(probed),
         tensors=conversion.tensors,
         outputs=conversion.outputs,
-        classes=subject.labels,
-        targets=tuple(f"y{i}" for i in range(width)) if width > 1 else ("y",) * width,
+        classes=subject.labels[0] if subject.labels and not several else (),
+        target_classes=subject.labels if several else (),
+        targets=targets,
         columns=() if subject.used.all() else tuple(c.name for c in sample.columns),
     )
 

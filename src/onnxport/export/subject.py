@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
-from sklearn.base import BaseEstimator, is_classifier, is_regressor
+from sklearn.base import BaseEstimator
 from sklearn.compose import ColumnTransformer
 from sklearn.exceptions import NotFittedError
 from sklearn.pipeline import Pipeline
@@ -16,6 +16,7 @@ from sklearn.utils.validation import check_is_fitted
 from onnxport.errors import ExportError, UnsupportedModel, shorten
 from onnxport.export.graph import Array
 from onnxport.export.registry import RULES
+from onnxport.export.tasks import gives_probabilities, read_task
 from onnxport.signature import Label, Task, label_key
 
 
@@ -23,15 +24,15 @@ from onnxport.signature import Label, Task, label_key
 class Subject:
     """An estimator that can be asked to convert.
 
-    classes: as `classes_`, empty for regressors. labels: what the API calls them. names:
-    `feature_names_in_`, or None.
+    classes: by target, in the order of the codes; empty for numbers. labels: what the API calls
+    them. names: `feature_names_in_`, or None.
     used: bool [width], False for columns that a ColumnTransformer drops.
     """
 
     estimator: Any
     task: Task
-    classes: Array
-    labels: tuple[Label, ...]
+    classes: tuple[Array, ...]
+    labels: tuple[tuple[Label, ...], ...]
     names: tuple[str, ...] | None
     width: int
     used: Array
@@ -42,13 +43,11 @@ class Subject:
 
     @property
     def gives_probabilities(self) -> bool:
-        return hasattr(self.estimator, "predict_proba")
+        return gives_probabilities(self.estimator)
 
 
-def read_subject(estimator: Any, labels: Sequence[Label] | Mapping[Any, Label] | None) -> Subject:
-    """Looks at a fitted estimator. Raises ExportError for what is no fitted classifier or
-    regressor.
-    """
+def read_subject(estimator: Any, labels: Sequence[Any] | Mapping[Any, Label] | None) -> Subject:
+    """Looks at a fitted estimator. Raises ExportError for what is not fitted, or answers no rows."""
     if not isinstance(estimator, BaseEstimator):
         _refuse_foreign(estimator)
     try:
@@ -59,14 +58,15 @@ def read_subject(estimator: Any, labels: Sequence[Label] | Mapping[Any, Label] |
         ) from err
     width = _width(estimator)
     names = getattr(estimator, "feature_names_in_", None)
-    classes = _classes(estimator)
-    if labels is not None and not len(classes):
-        raise ExportError("labels= names the classes of a classifier, and this is a regressor")
+    task, classes = read_task(estimator)
+    if labels is not None and not classes:
+        kind = "regressor" if task == "regression" else "transformer"
+        raise ExportError(f"labels= names the classes of a classifier, and this is a {kind}")
     return Subject(
         estimator=estimator,
-        task=_task(estimator, classes),
+        task=task,
         classes=classes,
-        labels=_labels(classes, labels),
+        labels=_labels_by_target(classes, labels),
         names=None if names is None else tuple(str(name) for name in names),
         width=width,
         used=used_columns(estimator, width),
@@ -104,35 +104,29 @@ def _width(estimator: Any) -> int:
     )
 
 
-def _task(estimator: Any, classes: Array) -> Task:
-    if is_classifier(estimator):
-        return "binary_classification" if len(classes) == 2 else "multiclass_classification"
-    if is_regressor(estimator):
-        return "regression"
-    last = estimator.steps[-1][1] if isinstance(estimator, Pipeline) else estimator
-    raise UnsupportedModel(
-        step="",
-        estimator=type(last).__name__,
-        reason="only classifiers and regressors can be saved yet",
-        nearest="Put a classifier or regressor at the end of the pipeline.",
+def as_predicted(subject: Subject, answers: Array, labels: Any) -> Subject:
+    """The subject with its classes in the type that predict gives: a chain's are floats."""
+    classes = tuple(
+        each.astype(answers.dtype)
+        if answers.dtype.kind in "biuf" and each.dtype.kind in "biuf"
+        else each
+        for each in subject.classes
     )
+    return replace(subject, classes=classes, labels=_labels_by_target(classes, labels))
 
 
-def _classes(estimator: Any) -> Array:
-    if not is_classifier(estimator):
-        return np.array([])
-    classes = estimator.classes_
-    if isinstance(classes, list) or np.ndim(classes) != 1:
-        raise UnsupportedModel(
-            step="",
-            estimator=type(estimator).__name__,
-            parameter="y",
-            reason="several outputs at once don't convert yet",
-            nearest="Fit one classifier for each output.",
+def _labels_by_target(classes: tuple[Array, ...], given: Any) -> tuple[tuple[Label, ...], ...]:
+    if len(classes) < 2 or given is None:
+        return tuple(_labels(each, given) for each in classes)
+    if isinstance(given, (str, Mapping)) or not isinstance(given, Iterable):
+        raise ExportError(
+            f"labels= takes a list with one entry for each of the {len(classes)} targets: a list "
+            "in the order of classes_, or {class: label}, or None"
         )
-    if len(classes) < 2:
-        raise ExportError("the classifier was fitted on one class only; fit it on at least two")
-    return np.asarray(classes)
+    entries = list(given)
+    if len(entries) != len(classes):
+        raise ExportError(f"labels= must have {len(classes)} entries, one for each target")
+    return tuple(_labels(each, entry) for each, entry in zip(classes, entries, strict=True))
 
 
 def _labels(

@@ -8,15 +8,15 @@ and estimator have the very same scores: there the rule decides, and the rule mu
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
 from onnxport.export.graph import Array
-from onnxport.export.oracle import Oracle, apart, expected_outputs
+from onnxport.export.oracle import Oracle, apart_by_target, by_target, expected_outputs
 from onnxport.export.registry import ROUGH_BAR
-from onnxport.export.sample import Table, rows_of, take
+from onnxport.export.sample import Table, take
 from onnxport.signature import Signature
 from onnxport.tensors import Arrays
 
@@ -40,49 +40,63 @@ class Rules:
 
 @dataclass(frozen=True, slots=True)
 class Suspects:
-    """Rows that differ: the rows, both answers by tensor, and both scores (None: there are none)."""
+    """Rows that differ: the rows, the estimator's answers by tensor, what differs [rows, targets],
+    and both scores by target (None: there are none).
+    """
 
     table: Table
     expected: Arrays
     flipped: Array
     difference: Array
-    scores: Array | None
-    graph_scores: Array | None
+    scores: tuple[Array, ...] | None
+    graph_scores: tuple[Array, ...] | None
 
 
 def excused(
     oracle: Oracle,
     signature: Signature,
-    classes: Any,
+    classes: Sequence[Array],
     suspects: Suspects,
     rules: Rules,
     *,
     on_boundary: bool,
 ) -> Array:
-    """Which of the suspects differ only because of rounding, bool [rows].
+    """Which of the suspects differ only because of rounding, bool [rows]: each target that differs
+    is excused by its own scores.
 
     on_boundary: the rows were placed on the decision boundary on purpose.
     """
-    fits = suspects.difference <= rules.bar
+    fits: Array = np.less_equal(suspects.difference, rules.bar)
     single = rules.bar > ROUGH_BAR  # something computes in float32
-    by_margin = fits & _tied(suspects, rules, rules.bar if single else _TIE)
+    by_margin: Array = fits & _tied(suspects, rules, rules.bar if single else _TIE)
     boundary = not rules.strict or (suspects.scores is None and on_boundary)
     if not (single or boundary):
-        return by_margin
+        return _everywhere(suspects, fits, by_margin)
     flips, moved = _wavers(oracle, signature, classes, suspects, _NUDGE, rules.scale)
     if single:
         flips |= _wavers(oracle, signature, classes, suspects, _NUDGE_SINGLE, rules.scale)[0]
-    return by_margin | (fits & flips) | (boundary & (moved > rules.bar))
+    by_rounding: Array = by_margin | (fits & flips) | (boundary & (moved > rules.bar))
+    return _everywhere(suspects, fits, by_rounding)
+
+
+def _everywhere(suspects: Suspects, fits: Array, excuse: Array) -> Array:
+    """Rows with an excuse for every target that differs."""
+    agrees = fits & ~suspects.flipped
+    excused_rows: Array = (agrees | excuse).all(axis=1)
+    return excused_rows
 
 
 def _tied(suspects: Suspects, rules: Rules, limit: float) -> Array:
-    """Rows whose two best scores are as good as equal, and not the same here and there."""
-    scores, other = suspects.scores, suspects.graph_scores
-    if scores is None or other is None:
-        return np.zeros(rows_of(suspects.table), dtype=bool)
-    same = (scores == other).all(axis=1)
-    tied: Array = (margins(scores) / rules.scale <= limit) & ~same
-    return tied
+    """Where the two best scores are as good as equal, and not the same here and there, bool [rows,
+    targets].
+    """
+    if suspects.scores is None or suspects.graph_scores is None:
+        return np.zeros_like(suspects.flipped)
+    tied = []
+    for scores, other in zip(suspects.scores, suspects.graph_scores, strict=True):
+        same = (scores == other).all(axis=1)
+        tied.append((margins(scores) / rules.scale <= limit) & ~same)
+    return np.column_stack(tied)
 
 
 def margins(scores: Array) -> Array:
@@ -97,17 +111,17 @@ def margins(scores: Array) -> Array:
 def _wavers(
     oracle: Oracle,
     signature: Signature,
-    classes: Any,
+    classes: Sequence[Array],
     suspects: Suspects,
     size: float,
     scale: float,
 ) -> tuple[Array, Array]:
     """What the estimator's own answers do when a row's numbers are nudged by so much of their own
-    size, to either side: rows whose label changes, and how far each row's numbers move.
+    size, to either side: whether a label changes, and how far the numbers move, [rows, targets].
     """
     table, rng = suspects.table, np.random.default_rng(_SEED)
-    flipped = np.zeros(rows_of(table), dtype=bool)
-    moved = np.zeros(rows_of(table))
+    flipped = np.zeros_like(suspects.flipped)
+    moved = np.zeros_like(suspects.difference)
     for nudge in range(_NUDGES):
         spread = size * (10 if nudge % 2 else 1)
         nudges = {
@@ -121,17 +135,32 @@ def _wavers(
             if len(answered):
                 before = {name: values[answered] for name, values in suspects.expected.items()}
                 after = expected_outputs(oracle, signature, classes, take(nudged, answered))
-                labels, numbers = apart(signature, before, after)
-                numbers = np.maximum(numbers, _decided(oracle, suspects, nudged, answered, scale))
+                labels, numbers = apart_by_target(signature, before, after)
+                decided = _decided(oracle, signature, suspects, nudged, answered, scale)
+                numbers = np.maximum(numbers, decided)
                 flipped[answered] |= labels
                 moved[answered] = np.maximum(moved[answered], numbers)
     return flipped, moved
 
 
-def _decided(oracle: Oracle, suspects: Suspects, nudged: Table, rows: Array, scale: float) -> Array:
-    """How far the decision function moves, relative to its usual size; 0 where there is none."""
+def _decided(
+    oracle: Oracle,
+    signature: Signature,
+    suspects: Suspects,
+    nudged: Table,
+    rows: Array,
+    scale: float,
+) -> Array:
+    """How far the decision function moves, relative to its usual size, [rows, targets]; 0 where
+    there is none.
+    """
     before, after = suspects.scores, oracle.decisions(take(nudged, rows))
-    if before is None or after is None or before.shape[1] != after.shape[1]:
-        return np.zeros(len(rows))
-    moved: Array = (np.abs(before[rows] - after) / scale).max(axis=1)
-    return moved
+    nothing = np.zeros_like(suspects.difference[rows])
+    if before is None or after is None:
+        return nothing
+    pairs = list(zip(before, by_target(signature, after), strict=True))
+    if any(here.shape[1] != there.shape[1] for here, there in pairs):
+        return nothing
+    return np.column_stack(
+        [(np.abs(here[rows] - there) / scale).max(axis=1) for here, there in pairs]
+    )

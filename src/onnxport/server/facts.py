@@ -22,7 +22,7 @@ def model_facts(model: Model) -> dict[str, Any]:
         "created": manifest["model"].get("created"),
         "features": [_feature_facts(feature) for feature in signature.features],
         "ignored": list(signature.ignored),
-        "classes": list(signature.classes),
+        "classes": list(signature.classes) or [list(each) for each in signature.target_classes],
         "targets": list(signature.targets),
         "parity": {"accepted_mismatch": manifest.accepted_mismatch, **manifest.get("parity", {})},
         "format": manifest["format"],

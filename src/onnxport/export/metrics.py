@@ -1,0 +1,45 @@
+"""What y says of an estimator's answers: one number, by what the estimator is for."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from sklearn.metrics import adjusted_rand_score
+
+from onnxport.export.subject import Subject
+
+
+def measure(subject: Subject, X: Any, y: Any) -> dict[str, float]:
+    """The metric by its name, nothing where it is undefined: a classifier's accuracy (of several
+    targets the share of rows that are right in all of them), a regressor's R², an outlier detector's
+    accuracy where y holds -1 and 1, a clusterer's adjusted Rand index (Hubert and Arabie, 1985).
+
+    Raises ValueError or TypeError where y doesn't fit.
+    """
+    measured = _measure(subject, X, y)
+    return {name: value for name, value in measured.items() if np.isfinite(value)}
+
+
+def _measure(subject: Subject, X: Any, y: Any) -> dict[str, float]:
+    estimator = subject.estimator
+    if subject.task == "transformation":
+        return {}
+    if subject.task == "multioutput_classification":
+        given, said = _dense(y), _dense(estimator.predict(X))
+        if given.shape != said.shape:
+            raise ValueError(f"its shape is {given.shape}, and the predictions' {said.shape}")
+        return {"subset_accuracy": float((given == said).all(axis=1).mean())}
+    if subject.task == "outlier_detection":
+        given = np.ravel(_dense(y))
+        known = bool(np.isin(given, subject.classes[0]).all())
+        return {"accuracy": float((given == estimator.predict(X)).mean())} if known else {}
+    if subject.task == "clustering":
+        index = adjusted_rand_score(np.ravel(_dense(y)), estimator.predict(X))
+        return {"adjusted_rand": float(index)}
+    name = "r2" if subject.task == "regression" else "accuracy"
+    return {name: float(estimator.score(X, y))}
+
+
+def _dense(values: Any) -> Any:
+    return np.asarray(values.toarray() if hasattr(values, "toarray") else values)
