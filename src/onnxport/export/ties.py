@@ -75,15 +75,14 @@ def excused(
     flips, moved = _wavers(oracle, signature, classes, suspects, _NUDGE, rules.scale)
     if single:
         flips |= _wavers(oracle, signature, classes, suspects, _NUDGE_SINGLE, rules.scale)[0]
-    by_rounding: Array = by_margin | (fits & flips) | (boundary & (moved > rules.bar))
+    by_rounding = by_margin | (fits & flips) | np.asarray(boundary & (moved > rules.bar))
     return _everywhere(suspects, fits, by_rounding)
 
 
 def _everywhere(suspects: Suspects, fits: Array, excuse: Array) -> Array:
     """Rows with an excuse for every target that differs."""
-    agrees = fits & ~suspects.flipped
-    excused_rows: Array = (agrees | excuse).all(axis=1)
-    return excused_rows
+    fine = excuse | (fits & ~suspects.flipped)
+    return np.asarray(fine.all(axis=1))
 
 
 def _tied(suspects: Suspects, rules: Rules, limit: float) -> Array:
