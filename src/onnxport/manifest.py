@@ -1,11 +1,11 @@
 """The manifest: the JSON object that a model file carries. Written here, read here, versioned here.
 
 The format has two numbers, `major.minor`. A reader must know the major number; a minor number may
-add fields, which older readers keep and ignore, and tasks and roles, which they refuse by name.
-Raise the major number only when an old reader would answer wrongly.
+add fields, which older readers keep and ignore, and tasks, roles and kinds of features, which they
+refuse by name. Raise the major number only when an old reader would answer wrongly.
 
 1.1 adds the tasks multioutput_classification, outlier_detection, clustering and transformation, the
-roles score and output, and `target_classes`.
+roles score and output, `target_classes`, and the kind text with `texts`.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, fields
 from typing import Any, get_args
 
+from onnxport.analysis import read_text, write_text
 from onnxport.datatypes import BY_NAME
 from onnxport.errors import ModelFileError
 from onnxport.signature import (
@@ -211,6 +212,8 @@ def write_signature(signature: Signature, *, max_categories: int | None = None) 
         document["targets"] = list(signature.targets)
     if signature.columns:
         document["columns"] = list(signature.columns)
+    if signature.texts:
+        document["texts"] = [write_text(text) for text in signature.texts]
     return document
 
 
@@ -256,6 +259,7 @@ def _read_signature(document: Mapping[str, Any]) -> Signature:
         target_classes=tuple(
             tuple(entry["values"]) for entry in document.get("target_classes", ())
         ),
+        texts=tuple(read_text(entry) for entry in document.get("texts", ())),
     )
     _check_signature(signature)
     return signature
@@ -378,7 +382,8 @@ def _check_classes(signature: Signature) -> None:
 def _check_signature(signature: Signature) -> None:
     """Every feature has one place in a tensor that exists, and no two share a name or a place."""
     widths = {tensor.name: tensor.width for tensor in signature.tensors}
-    places = [(feature.tensor, feature.column) for feature in signature.features]
+    places = [(feature.tensor, feature.column) for feature in signature.features if feature.tensor]
+    places += [(text.tensor, 0) for text in signature.texts]
     if len(set(places)) != len(places) or len(signature.by_name) != len(signature.features):
         raise ValueError("two features share a name or a place")
     if len(places) != sum(widths.values()):
@@ -386,7 +391,24 @@ def _check_signature(signature: Signature) -> None:
     for tensor, column in places:
         if not 0 <= column < widths.get(tensor, 0):
             raise ValueError(f"no column {column} in tensor {tensor!r}")
+    _check_texts(signature)
     _check_answers(signature)
+
+
+def _check_texts(signature: Signature) -> None:
+    """Text features are strings that are never null, and text tensors hold one of them each."""
+    datatypes = {tensor.name: tensor.datatype for tensor in signature.tensors}
+    fed = {text.feature for text in signature.texts}
+    for feature in signature.features:
+        if (feature.kind == "text") != (feature.name in fed):
+            raise ValueError(f"the feature {feature.name!r} and the text tensors don't agree")
+        if feature.kind == "text" and (feature.nullable or not feature.is_string):
+            raise ValueError(f"the text {feature.name!r} may be null, or is no string")
+        if not feature.tensor and feature.kind != "text":
+            raise ValueError(f"the feature {feature.name!r} has no tensor")
+    for text in signature.texts:
+        if text.feature not in signature.by_name or datatypes[text.tensor] != "BYTES":
+            raise ValueError(f"the text tensor {text.tensor!r} fits no feature")
 
 
 def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

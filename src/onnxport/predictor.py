@@ -55,7 +55,7 @@ class Model:
 
         data: a mapping `{feature: value}`; a list of these; a DataFrame with the features as
         columns, in any order; or a 2-D array of shape [rows, features] in the order of training.
-        None, NaN and pandas' NA are null.
+        Where text is the only feature, a list or Series of strings too. None, NaN and pandas' NA are null.
 
         Returns one answer for a mapping, else a list in the order of the rows: `{"prediction":
         label, "probabilities": {label: float64}}` for a classifier (lists of both for several
@@ -145,8 +145,10 @@ class Model:
         return Batch(read_columns(self.signature, columns), len(frame), single=False)
 
     def _read_array(self, data: Any) -> Batch:
-        array = np.asarray(data) if not isinstance(data, (list, tuple)) else _object_matrix(data)
         names = self.signature.columns or self.signature.names
+        if [feature.kind for feature in self.signature.features] == ["text"] and len(names) == 1:
+            data = _as_column(data)
+        array = np.asarray(data) if not isinstance(data, (list, tuple)) else _object_matrix(data)
         if array.ndim == 0:
             raise _unfit(f"{type(data).__name__} is {_ROWS}")
         if array.ndim != 2 or array.shape[1] != len(names):
@@ -205,6 +207,13 @@ def _plain(value: Any) -> Any:
     if isinstance(value, float) and math.isnan(value):
         return None
     return None if type(value).__name__ in ("NAType", "NaTType") else value
+
+
+def _as_column(data: Any) -> Any:
+    """A list, Series or 1-D array of texts as [rows, 1]; anything else as it is."""
+    if isinstance(data, (list, tuple)):
+        return [[value] for value in data] if all(isinstance(v, str) for v in data) else data
+    return np.asarray(data, dtype=object)[:, None] if getattr(data, "ndim", 0) == 1 else data
 
 
 def _object_matrix(rows: Sequence[Any]) -> np.ndarray[Any, Any]:

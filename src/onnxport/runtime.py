@@ -31,7 +31,7 @@ if __name__ == "__main__":
     sys.meta_path.insert(0, _OnlyTheRuntime())
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -41,6 +41,8 @@ import onnxruntime
 Arrays = dict[str, np.ndarray[Any, Any]]
 
 ROWS_PER_RUN = 4096
+# Rows times the longest string among them: a graph that splits strings pads every row to the longest.
+CHARACTERS_PER_RUN = 2**22
 VERSION: str = onnxruntime.__version__
 # Releases that gave wrong labels for correct tree files.
 DENIED = ("1.26.", "1.27.")
@@ -76,14 +78,10 @@ class Graph:
         """Answers [N, width] tensors; at most `rows_per_run` rows at once, so that memory stays
         bounded.
         """
-        rows = len(next(iter(feeds.values())))
-        step = self._rows_per_run
-        if rows <= step:
+        slices = list(_slices(feeds, self._rows_per_run))
+        if len(slices) == 1:
             return self._run(feeds)
-        parts = [
-            self._run({name: value[at : at + step] for name, value in feeds.items()})
-            for at in range(0, rows, step)
-        ]
+        parts = [self._run({name: value[part] for name, value in feeds.items()}) for part in slices]
         return {name: np.concatenate([part[name] for part in parts]) for name in self._names}
 
     def _run(self, feeds: Mapping[str, np.ndarray[Any, Any]]) -> Arrays:
@@ -92,6 +90,24 @@ class Graph:
         except Exception as err:  # see above
             raise RuntimeRefusal(str(err)) from err
         return dict(zip(self._names, values, strict=True))
+
+
+def _slices(feeds: Mapping[str, np.ndarray[Any, Any]], most: int) -> Iterator[slice]:
+    """Slices of at most so many rows, and fewer where strings are long; one at least."""
+    rows = len(next(iter(feeds.values())))
+    strings = [value.ravel().tolist() for value in feeds.values() if value.dtype == object]
+    lengths = [max(map(len, row)) for row in zip(*strings, strict=True)]
+    if max(lengths, default=0) * min(rows, most) <= CHARACTERS_PER_RUN:
+        yield from (slice(at, at + most) for at in range(0, max(rows, 1), most))
+        return
+    start, longest = 0, 0
+    for row, length in enumerate(lengths):
+        longest = max(longest, length)
+        count = row - start + 1
+        if row > start and (count > most or count * longest > CHARACTERS_PER_RUN):
+            yield slice(start, row)
+            start, longest = row, length
+    yield slice(start, rows)
 
 
 def _main(folder: Path) -> None:

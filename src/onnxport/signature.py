@@ -10,7 +10,7 @@ from typing import Literal
 
 Label = str | int | float | bool
 Category = str | int | float | bool
-Kind = Literal["numeric", "integer", "boolean", "categorical"]
+Kind = Literal["numeric", "integer", "boolean", "categorical", "text"]
 Task = Literal[
     "binary_classification",
     "multiclass_classification",
@@ -22,8 +22,13 @@ Task = Literal[
 ]
 Role = Literal["label_code", "probabilities", "score", "value", "output", "refused"]
 
+Analyzer = Literal["word", "char", "char_wb"]
+Accents = Literal["ascii", "unicode"]
+
 # Stands for a null in a string tensor, which has no null of its own (Unicode private use area).
 NULL_TOKEN = "\ue000null"
+# Stands between the n-grams of a row in a text tensor (also private use).
+NGRAM_SEPARATOR = "\ue001"
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +45,8 @@ class Feature:
     """One named input of the signature, and what the estimator was seen to accept in it.
 
     name: as the user knows it. kind: what JSON may hold. dtype: the column's numpy dtype in
-    training (`"string"` for text). tensor, column: where it is fed.
+    training (`"string"` for text). tensor, column: where it is fed; tensor is empty where only text
+    tensors hold it.
     nullable: the estimator answers rows with null here. infinite: and rows with ±inf.
     overflow: `"float32"` where the estimator refuses numbers that float32 can't hold.
     refuses_unknown: values outside `categories` are refused (as the encoder does); otherwise they
@@ -69,6 +75,31 @@ class Feature:
 
 
 @dataclass(frozen=True, slots=True)
+class Analysis:
+    """How a text becomes a list of n-grams: scikit-learn's parameters of the same names.
+
+    analyzer: `"word"`, `"char"` or `"char_wb"`. strip_accents: `"ascii"`, `"unicode"` or None.
+    token_pattern, stop_words: of the analyzer `"word"` alone. ngram_range: smallest and largest n.
+    """
+
+    analyzer: Analyzer
+    ngram_range: tuple[int, int]
+    lowercase: bool = True
+    strip_accents: Accents | None = None
+    token_pattern: str | None = None
+    stop_words: tuple[str, ...] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Text:
+    """One text tensor, [N, 1] strings: a feature's n-grams, joined by NGRAM_SEPARATOR."""
+
+    tensor: str
+    feature: str
+    analysis: Analysis
+
+
+@dataclass(frozen=True, slots=True)
 class Output:
     """One ONNX output: its tensor, its role in the answer, and its number of columns (None: one
     value a row).
@@ -93,6 +124,7 @@ class Signature:
     means that a prediction is a list; the names of a transformer's columns, empty where they would
     be too long.
     columns: all columns of training in their order, where the estimator never reads some; else empty.
+    texts: the tensors that hold n-grams of a feature instead of the feature itself.
     """
 
     task: Task
@@ -103,6 +135,7 @@ class Signature:
     targets: tuple[str, ...] = ()
     columns: tuple[str, ...] = ()
     target_classes: tuple[tuple[Label, ...], ...] = ()
+    texts: tuple[Text, ...] = ()
 
     @cached_property
     def by_name(self) -> dict[str, Feature]:

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from onnxport.analysis import joined_ngrams
 from onnxport.datatypes import BY_NAME
 from onnxport.signature import NULL_TOKEN, Feature, Signature
 
@@ -26,7 +27,8 @@ def column_array(feature: Feature, values: Sequence[Any] | Array) -> Array:
 
 
 def pack(signature: Signature, columns: Mapping[str, Array], rows: int) -> Arrays:
-    """Feeds for one run: a matrix [rows, width] a tensor, nulls in strings as the null token.
+    """Feeds for one run: a matrix [rows, width] a tensor, nulls in strings as the null token, texts
+    as their n-grams.
 
     columns: by feature name, as `column_array` makes them, each of length `rows`.
     """
@@ -35,10 +37,16 @@ def pack(signature: Signature, columns: Mapping[str, Array], rows: int) -> Array
         for tensor in signature.tensors
     }
     for feature in signature.features:
+        if not feature.tensor:
+            continue
         values = columns[feature.name]
         if feature.is_string:
             values = np.array(
                 [NULL_TOKEN if value is None else value for value in values], dtype=object
             )
         feeds[feature.tensor][:, feature.column] = values
+    for text in signature.texts:
+        feeds[text.tensor][:, 0] = [
+            joined_ngrams(text.analysis, value) for value in columns[text.feature]
+        ]
     return feeds

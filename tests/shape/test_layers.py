@@ -24,6 +24,7 @@ ROWS = (
     ("session", "codec", "schema", "display"),
     ("modelfile",),
     ("manifest", "settings", "tensors"),
+    ("analysis",),
     ("signature",),
     ("datatypes",),
     ("errors", "runtime", "compare"),

@@ -23,9 +23,13 @@ def column_statistics(column: SampleColumn, *, redacted: bool) -> dict[str, Any]
     """Counts, mean, standard deviation (ddof 0), quantiles and a histogram of numbers; the common
     values of strings.
 
+    values of strings; of texts only their lengths in characters.
+
     redacted: only counts. Without at least 5 rows no value is shown at all.
     """
     values = column.values
+    if column.kind == "text":
+        return _text_statistics(values, redacted=redacted)
     if column.is_string:
         return _string_statistics(values, redacted=redacted)
     known = values[np.isfinite(values)]
@@ -72,6 +76,18 @@ def _histogram(known: Array) -> dict[str, Any]:
     except ValueError:
         counts, edges = np.array([len(known)]), np.array([known.min(), known.max()])
     return {"edges": edges.tolist(), "counts": counts.tolist()}
+
+
+def _text_statistics(values: Array, *, redacted: bool) -> dict[str, Any]:
+    texts = [value for value in values.tolist() if value is not None]
+    statistics = {
+        "n": len(values),
+        "nulls": len(values) - len(texts),
+        "distinct": len(set(texts)),
+    }
+    if redacted or len(texts) < _RARE:
+        return statistics
+    return statistics | {"length": number_statistics(np.array([float(len(t)) for t in texts]))}
 
 
 def _string_statistics(values: Array, *, redacted: bool) -> dict[str, Any]:

@@ -46,6 +46,11 @@ class Conversion:
     places: dict[str, tuple[str, int]]
     emission: Emission
 
+    @property
+    def texts(self) -> set[str]:
+        """The features that are read as text."""
+        return {text.feature for text in self.emission.texts}
+
     def tapped(self, doubles: Sequence[str], strings: Sequence[str]) -> tuple[bytes, list[str]]:
         """The graph with these inner tensors as its outputs, and the names under which it gives
         them.
@@ -67,12 +72,14 @@ def convert(subject: Subject, columns: Sequence[SampleColumn], targets: int) -> 
     """
     emission = Emission(Graph())
     tensors, places = _layout(columns)
+    emission.strings = {place[0]: name for name, place in places.items() if place[0] != NUMBERS}
     if not tensors:
         raise ExportError("the estimator reads no column of X; there is nothing to ask it")
     result = emit(
         emission, subject.estimator, _raw_columns(emission.graph, columns, tensors, places)
     )
     outputs = _name_outputs(emission, subject, result, targets)
+    tensors, places = _with_texts(emission, tensors, places, outputs)
     inputs = _inputs(tensors)
     infos = [_value_info(output) for output in outputs]
     model = emission.graph.build("onnxport", inputs, infos)
@@ -84,6 +91,22 @@ def convert(subject: Subject, columns: Sequence[SampleColumn], targets: int) -> 
         decided = helper.make_tensor_value_info(DECISION, TensorProto.DOUBLE, ["N", None])
         judged = emission.graph.build("onnxport", inputs, [*infos, decided])
     return Conversion(model, judged, tensors, outputs, places, emission)
+
+
+def _with_texts(
+    emission: Emission,
+    tensors: tuple[Tensor, ...],
+    places: dict[str, tuple[str, int]],
+    outputs: Sequence[Output],
+) -> tuple[tuple[Tensor, ...], dict[str, tuple[str, int]]]:
+    """The layout with the text tensors, and without a text's string tensor where nothing reads it."""
+    read = emission.graph.needed(output.tensor for output in outputs)
+    texts = {text.feature for text in emission.texts}
+    unread = {places[name][0] for name in texts} - read
+    kept = [tensor for tensor in tensors if tensor.name not in unread]
+    added = [Tensor(text.tensor, "BYTES", 1) for text in emission.texts]
+    placed = {n: ("", 0) if place[0] in unread else place for n, place in places.items()}
+    return (*kept, *added), placed
 
 
 def _inputs(tensors: Sequence[Tensor]) -> list[onnx.ValueInfoProto]:

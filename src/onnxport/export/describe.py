@@ -109,7 +109,7 @@ def _range(column: SampleColumn) -> tuple[float | None, float | None]:
 
 
 def _categories(column: SampleColumn) -> tuple[str, ...] | None:
-    if not column.is_string:
+    if column.kind != "categorical":
         return None
     values = sorted({value for value in column.values.tolist() if value is not None})
     for value in values:

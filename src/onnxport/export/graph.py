@@ -133,6 +133,12 @@ class Graph:
         self._nodes.append(node)
         return output
 
+    def several(self, op: str, count: int, *inputs: str, **attributes: Any) -> tuple[str, ...]:
+        """Adds a node with so many outputs and returns their names."""
+        outputs = tuple(self.name(op) for _ in range(count))
+        self._nodes.append(helper.make_node(op, list(inputs), list(outputs), **attributes))
+        return outputs
+
     def _check_room(self, size: int) -> None:
         """Refuses a model that no ONNX file can hold, before memory is spent on it."""
         if self._bytes + size > MAX_BYTES:
@@ -192,6 +198,14 @@ class Graph:
             self._nodes.append(copied)
         return rename
 
+    def needed(self, outputs: Iterable[str]) -> set[str]:
+        """The names of all tensors, inputs too, that these outputs hang on."""
+        names = set(outputs)
+        for node in reversed(self._nodes):
+            if names.intersection(node.output):
+                names.update(node.input)
+        return names
+
     def build(
         self,
         name: str,
@@ -199,14 +213,10 @@ class Graph:
         outputs: Sequence[onnx.ValueInfoProto],
     ) -> onnx.ModelProto:
         """The model, without the nodes and constants that no output needs."""
-        needed = {output.name for output in outputs}
-        kept = []
-        for node in reversed(self._nodes):
-            if needed.intersection(node.output):
-                kept.append(node)
-                needed.update(node.input)
+        needed = self.needed(output.name for output in outputs)
+        kept = [node for node in self._nodes if needed.intersection(node.output)]
         initializers = [i for i in self._initializers if i.name in needed]
-        graph = helper.make_graph(list(reversed(kept)), name, inputs, outputs, initializers)
+        graph = helper.make_graph(kept, name, inputs, outputs, initializers)
         opsets = [helper.make_opsetid(domain, version) for domain, version in OPSET.items()]
         return helper.make_model(graph, opset_imports=opsets, ir_version=IR_VERSION)
 

@@ -10,10 +10,12 @@ from typing import Any
 
 import numpy as np
 from sklearn.compose import ColumnTransformer
-from sklearn.pipeline import Pipeline
+from sklearn.feature_extraction.text import CountVectorizer
+from sklearn.pipeline import FeatureUnion, Pipeline
 
 from onnxport.export.sample import Sample, SampleColumn
 from onnxport.export.subject import Subject
+from onnxport.export.texts import recombined
 
 _ROWS = 512
 _SEED = 7
@@ -21,7 +23,8 @@ _SEED = 7
 
 def imagine_columns(subject: Subject, names: Sequence[str] | None) -> tuple[SampleColumn, ...]:
     """Numbers, but for the columns that an encoder was fitted on with strings."""
-    chosen = names or [f"x{i}" for i in range(subject.width)]
+    usual = ["text"] if subject.flat else [f"x{i}" for i in range(subject.width)]
+    chosen = names or usual
     categories = _encoder_categories(subject.estimator, list(range(subject.width)))
     return tuple(
         _imagine_column(name, categories.get(i, set()), used=bool(subject.used[i]))
@@ -48,7 +51,7 @@ def imagine_sample(
         replace(column, values=_values(column, sorted(splits.get(column.name, ())), rng))
         for column in columns
     )
-    return Sample(filled, as_frame=subject.names is not None, real=False)
+    return Sample(filled, subject.names is not None, real=False, flat=subject.flat)
 
 
 def _values(column: SampleColumn, splits: Sequence[float], rng: np.random.Generator) -> Any:
@@ -66,6 +69,17 @@ def _encoder_categories(estimator: Any, columns: Sequence[int]) -> dict[int, set
         return _encoder_categories(estimator.steps[0][1], columns)
     if hasattr(estimator, "best_estimator_"):
         return _encoder_categories(estimator.best_estimator_, columns)
+    if isinstance(estimator, CountVectorizer):
+        between = " " if estimator.analyzer == "word" else ""
+        terms = sorted(str(term) for term in estimator.vocabulary_)
+        rng = np.random.default_rng(_SEED)
+        return {columns[0]: set(recombined(terms, _ROWS, rng, between).tolist())}
+    if isinstance(estimator, FeatureUnion):
+        union: dict[int, set[Any]] = {}
+        for _, part in estimator.transformer_list:
+            for column, values in _encoder_categories(part, columns).items():
+                union[column] = union.get(column, set()) | values
+        return union
     if isinstance(estimator, ColumnTransformer):
         found: dict[int, set[Any]] = {}
         for name, transformer, _ in estimator.transformers_:

@@ -17,6 +17,7 @@ from onnxport.errors import UnsupportedModel
 from onnxport.export.graph import Columns, Graph
 from onnxport.export.origin import Origin
 from onnxport.export.unsupported import UNSUPPORTED
+from onnxport.signature import Analysis, Text
 
 Level = Literal["exact", "tolerant", "unsupported"]
 
@@ -100,7 +101,8 @@ class Emission:
     [N, 1] tensors that mark rows which the estimator refuses. row_bytes: the widest tensor, a row.
     has_trees: the graph jumps at split points; shaky_trees: and the columns before them differ from
     the library's in the last bits. taps: every step's result, inner steps first. exact_output: a
-    transformer's output equals the library's to the last bit.
+    transformer's output equals the library's to the last bit. strings: the feature in each string
+    tensor. texts: the text tensors that the graph reads.
     """
 
     graph: Graph
@@ -114,6 +116,8 @@ class Emission:
     shaky_trees: bool = False
     taps: list[Tap] = field(default_factory=list)
     exact_output: bool = False
+    strings: dict[str, str] = field(default_factory=dict)
+    texts: list[Text] = field(default_factory=list)
 
     @property
     def strict(self) -> bool:
@@ -126,6 +130,19 @@ class Emission:
 
     def relax(self, bar: float) -> None:
         self.bar = max(self.bar, bar)
+
+    def text_input(self, tensor: str, analysis: Analysis) -> str | None:
+        """The text tensor with these n-grams of the feature in a string tensor, or None where that
+        tensor holds no feature as it came in.
+        """
+        feature = self.strings.get(tensor)
+        if feature is None:
+            return None
+        for text in self.texts:
+            if (text.feature, text.analysis) == (feature, analysis):
+                return text.tensor
+        self.texts.append(Text(f"t{len(self.texts)}", feature, analysis))
+        return self.texts[-1].tensor
 
     def split_at(self, origin: Origin | None, value: float) -> None:
         if origin is not None:

@@ -13,10 +13,12 @@ from onnxport.compare import by_row
 from onnxport.export.graph import Array
 from onnxport.export.oracle import Oracle
 from onnxport.export.sample import Sample, Table, rows_of, stack, take
+from onnxport.export.texts import hard_texts, recombined, words_of
 from onnxport.signature import Feature, Signature
 
 HELD_OUT = 2000
 MAX_THRESHOLD_ROWS = 2048
+MAX_CHARACTERS = 2_000_000
 BATCHES = (0, 1, 2, 257)
 UNSEEN = "onnxport: unseen ünknown"
 _PAIRS = 64
@@ -52,6 +54,7 @@ def row_sets(
         ("unknown", lambda: _unknown(signature, held_out, rng)),
         ("thresholds", lambda: _thresholds(signature, splits, held_out, rng)),
         ("extremes", lambda: _extremes(signature, held_out, rng)),
+        ("texts", lambda: _texts(sample, signature, held_out, rng)),
     )
     for name, make in makers:
         tables = list(make())
@@ -68,17 +71,40 @@ def draw_held_out(sample: Sample, signature: Signature, rng: np.random.Generator
     swapped in between.
     """
     table = sample.table()
-    real = take(table, rng.permutation(sample.rows)[:HELD_OUT])
+    real = take(table, _readable(sample, rng.permutation(sample.rows)[:HELD_OUT]))
     wanted = HELD_OUT - rows_of(real) + HELD_OUT // 4
     drawn = take(table, rng.integers(sample.rows, size=wanted))
     other = take(table, rng.integers(sample.rows, size=wanted))
     for column in sample.used:
+        if column.kind == "text" and not signature.by_name[column.name].refuses_unknown:
+            drawn[column.name] = recombined(words_of(column.values), wanted, rng)
+            continue
         swap = rng.random(wanted) < 0.2
         values = np.where(swap, other[column.name], drawn[column.name])
         if column.kind == "numeric" and not signature.by_name[column.name].refuses_unknown:
             values = values + rng.normal(0, 0.1 * _spread(column.values), wanted)
         drawn[column.name] = values
     return stack([real, drawn])
+
+
+def _readable(sample: Sample, rows: Array) -> Array:
+    """As many of these rows as hold a bearable amount of text, one at least."""
+    read = np.zeros(len(rows))
+    for column in sample.used:
+        if column.kind == "text":
+            read += [len(text or "") for text in column.values[rows].tolist()]
+    return rows[: max(1, int((np.cumsum(read) <= MAX_CHARACTERS).sum()))]
+
+
+def _texts(
+    sample: Sample, signature: Signature, base: Table, rng: np.random.Generator
+) -> Iterator[Table]:
+    """Texts that lower-casing, accents, word boundaries or counting could break."""
+    for column in sample.used:
+        if column.kind == "text" and not signature.by_name[column.name].refuses_unknown:
+            hard = hard_texts(words_of(column.values), rng)
+            feature = signature.by_name[column.name]
+            yield _with(_some(base, len(hard), rng), feature, np.array(hard, dtype=object))
 
 
 def _spread(values: Array) -> float:

@@ -7,7 +7,7 @@ null.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -36,7 +36,7 @@ class SampleColumn:
 
     @property
     def is_string(self) -> bool:
-        return self.kind == "categorical"
+        return self.kind in ("categorical", "text")
 
     @property
     def numpy_dtype(self) -> np.dtype[Any]:
@@ -53,12 +53,13 @@ class SampleColumn:
 @dataclass(frozen=True)
 class Sample:
     """X by columns in the order of training. as_frame: the estimator was fitted on a DataFrame.
-    real: X was given.
+    real: X was given. flat: it takes its one column by itself, as a list of texts.
     """
 
     columns: tuple[SampleColumn, ...]
     as_frame: bool
     real: bool = True
+    flat: bool = False
 
     @property
     def used(self) -> tuple[SampleColumn, ...]:
@@ -77,6 +78,8 @@ class Sample:
         array.
         """
         rows = len(next(iter(table.values())))
+        if self.flat:
+            return table[self.columns[0].name].copy()
         plain = [table[c.name] if c.used else np.repeat(c.values[:1], rows) for c in self.columns]
         if self.as_frame:
             series = {
@@ -104,6 +107,38 @@ def take(table: Table, indices: Any) -> Table:
 def stack(tables: Sequence[Table]) -> Table:
     """Tables one below the other."""
     return {name: np.concatenate([table[name] for table in tables]) for name in tables[0]}
+
+
+def with_texts(sample: Sample, names: Iterable[str]) -> Sample:
+    """The sample with these columns known as text."""
+    texts = set(names)
+    columns = (replace(c, kind="text") if c.name in texts else c for c in sample.columns)
+    return replace(sample, columns=tuple(columns))
+
+
+def read_texts(X: Any, names: Sequence[str] | None) -> Sample:
+    """A list of texts as a sample of one column, called like the caller says, the Series, or "text".
+
+    X: a list, Series or 1-D array of strings, or a DataFrame of one column. Raises ExportError for
+    anything else.
+    """
+    if hasattr(X, "to_pandas") and not isinstance(X, (pd.DataFrame, pd.Series)):
+        X = X.to_pandas()
+    if isinstance(X, pd.DataFrame) and X.shape[1] == 1:
+        X = X.iloc[:, 0]
+    if isinstance(X, (str, bytes)) or not isinstance(X, Iterable) or getattr(X, "ndim", 1) != 1:
+        raise ExportError("the estimator takes a list of texts; pass a list or Series of strings")
+    values = np.empty(len(texts := list(X)), dtype=object)
+    values[:] = texts
+    _check_size(len(values), 1, 1)
+    wrong = next((value for value in texts if not isinstance(value, str)), None)
+    if wrong is not None or None in texts:
+        raise ExportError(
+            f"X holds {type(wrong).__name__} among its texts; pass strings, '' where there is none"
+        )
+    name = names[0] if names else getattr(X, "name", None)
+    column = SampleColumn("text" if name is None else str(name), "text", "string", object, values)
+    return Sample((column,), as_frame=False, flat=True)
 
 
 def read_sample(X: Any, names: Sequence[str] | None, *, as_frame: bool, used: Array) -> Sample:

@@ -33,7 +33,7 @@ from onnxport.export.parity import Judge, Parity, prove
 from onnxport.export.probes import probe
 from onnxport.export.report import Report
 from onnxport.export.rows import row_sets
-from onnxport.export.sample import Sample, Table, read_sample, take
+from onnxport.export.sample import Sample, Table, read_sample, read_texts, take, with_texts
 from onnxport.export.selftest import make_selftest
 from onnxport.export.subject import Subject, as_predicted, read_subject
 from onnxport.export.targets import name_targets
@@ -172,13 +172,19 @@ def _convert(subject: Subject, X: Any, names: Sequence[str] | None) -> tuple[Sam
             f"features= has {len(chosen)} names, and the estimator was fitted on {subject.width} columns"
         )
     if X is not None:
-        sample = read_sample(X, chosen, as_frame=own is not None, used=subject.used)
+        sample = (
+            read_texts(X, chosen)
+            if subject.flat
+            else read_sample(X, chosen, as_frame=own is not None, used=subject.used)
+        )
         _check_nulls(sample)
-        return sample, convert(subject, sample.columns, _targets(subject, sample))
+        conversion = convert(subject, sample.columns, _targets(subject, sample))
+        return with_texts(sample, conversion.texts), conversion
     columns = imagine_columns(subject, chosen)
     targets = _targets(subject, imagine_sample(subject, columns, {}))
     conversion = convert(subject, columns, targets)
-    return imagine_sample(subject, columns, conversion.emission.splits), conversion
+    imagined = imagine_sample(subject, columns, conversion.emission.splits)
+    return with_texts(imagined, conversion.texts), conversion
 
 
 def _check_nulls(sample: Sample) -> None:
@@ -252,6 +258,7 @@ def _signature(
         classes=subject.labels[0] if subject.labels and not several else (),
         target_classes=subject.labels if several else (),
         targets=targets,
+        texts=tuple(conversion.emission.texts),
         columns=() if subject.used.all() else tuple(c.name for c in sample.columns),
     )
 

@@ -14,7 +14,16 @@ from onnxport.export.graph import Array
 from onnxport.export.oracle import expected_outputs
 from onnxport.export.parity import Judge, Parity
 from onnxport.export.rows import redrawn
-from onnxport.export.sample import Sample, SampleColumn, Table, read_sample, rows_of, take
+from onnxport.export.sample import (
+    Sample,
+    SampleColumn,
+    Table,
+    read_sample,
+    read_texts,
+    rows_of,
+    take,
+)
+from onnxport.export.texts import common_words, recombined
 from onnxport.manifest import CAPS, SELFTEST_KEY, SelfTest
 from onnxport.signature import Feature, Signature
 from onnxport.tensors import Arrays, pack
@@ -49,15 +58,21 @@ def make_selftest(
 def _given(sample: Sample, sample_rows: Any) -> Table:
     """The first of the caller's rows, read like X."""
     try:
-        read = read_sample(
-            sample_rows,
-            [column.name for column in sample.columns],
-            as_frame=sample.as_frame,
-            used=np.array([column.used for column in sample.columns]),
-        )
+        read = _read_like(sample, sample_rows)
     except ExportError as err:
         raise ExportError(f"sample_rows=: {err}") from err
     return take(read.table(), np.arange(min(read.rows, 4 * ROWS)))
+
+
+def _read_like(sample: Sample, sample_rows: Any) -> Sample:
+    if sample.flat:
+        return read_texts(sample_rows, [sample.columns[0].name])
+    return read_sample(
+        sample_rows,
+        [column.name for column in sample.columns],
+        as_frame=sample.as_frame,
+        used=np.array([column.used for column in sample.columns]),
+    )
 
 
 def _draw(sample: Sample, signature: Signature, redact: Sequence[str]) -> Table:
@@ -70,6 +85,8 @@ def _draw(sample: Sample, signature: Signature, redact: Sequence[str]) -> Table:
             values = _some(feature.categories or (), column, rng)
         elif column.name in redact:
             values = _some(("redacted",), column, rng) if column.is_string else np.zeros(ROWS)
+        elif column.kind == "text":
+            values = recombined(common_words(column.values), ROWS, rng)
         elif column.is_string or column.kind == "boolean":
             known = [v for v in column.values.tolist() if v is not None and v == v]
             values = _some(sorted(set(known)), column, rng)

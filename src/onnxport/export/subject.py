@@ -10,7 +10,8 @@ import numpy as np
 from sklearn.base import BaseEstimator
 from sklearn.compose import ColumnTransformer
 from sklearn.exceptions import NotFittedError
-from sklearn.pipeline import Pipeline
+from sklearn.feature_extraction.text import CountVectorizer, HashingVectorizer
+from sklearn.pipeline import FeatureUnion, Pipeline
 from sklearn.utils.validation import check_is_fitted
 
 from onnxport.errors import ExportError, UnsupportedModel, shorten
@@ -26,7 +27,8 @@ class Subject:
 
     classes: by target, in the order of the codes; empty for numbers. labels: what the API calls
     them. names: `feature_names_in_`, or None.
-    used: bool [width], False for columns that a ColumnTransformer drops.
+    used: bool [width], False for columns that a ColumnTransformer drops. flat: X is a list of texts
+    instead of a table; it has one feature.
     """
 
     estimator: Any
@@ -36,6 +38,7 @@ class Subject:
     names: tuple[str, ...] | None
     width: int
     used: Array
+    flat: bool = False
 
     @property
     def gives_decisions(self) -> bool:
@@ -56,7 +59,8 @@ def read_subject(estimator: Any, labels: Sequence[Any] | Mapping[Any, Label] | N
         raise ExportError(
             f"{type(estimator).__name__} is not fitted; call fit before saving"
         ) from err
-    width = _width(estimator)
+    flat = reads_texts(estimator)
+    width = 1 if flat else _width(estimator)
     names = getattr(estimator, "feature_names_in_", None)
     task, classes = read_task(estimator)
     if labels is not None and not classes:
@@ -70,7 +74,28 @@ def read_subject(estimator: Any, labels: Sequence[Any] | Mapping[Any, Label] | N
         names=None if names is None else tuple(str(name) for name in names),
         width=width,
         used=used_columns(estimator, width),
+        flat=flat,
     )
+
+
+# Fitted parts of an estimator that get its own X.
+_INNER = ("best_estimator_", "estimator_", "estimator", "estimators_", "calibrated_classifiers_")
+
+
+def reads_texts(estimator: Any) -> bool:
+    """Whether X is a list of texts: a vectorizer is the first thing that it meets."""
+    if isinstance(estimator, (CountVectorizer, HashingVectorizer)):
+        return True
+    if isinstance(estimator, Pipeline):
+        steps = [step for _, step in estimator.steps if step not in (None, "passthrough")]
+        return bool(steps) and reads_texts(steps[0])
+    if isinstance(estimator, FeatureUnion):
+        return any(reads_texts(part) for _, part in estimator.transformer_list)
+    if not hasattr(estimator, "__dict__") or isinstance(estimator, ColumnTransformer):
+        return False
+    inner = [vars(estimator)[name] for name in _INNER if name in vars(estimator)]
+    members = [m for part in inner for m in (part if isinstance(part, list) else [part])]
+    return any(reads_texts(member) for member in members if not isinstance(member, str))
 
 
 def _refuse_foreign(estimator: Any) -> None:

@@ -22,6 +22,7 @@ from onnxport.export.emitters import (
     public,
     scaling,
     structure,
+    text,
     vectors,
 )
 from onnxport.export.registry import RULES, emit
@@ -46,6 +47,7 @@ EMITTERS = (
     public,
     scaling,
     structure,
+    text,
     vectors,
 )
 
