@@ -308,14 +308,7 @@ def test_float32_training_data(estimator: Any, tmp_path: Path) -> None:
 
 
 @pytest.mark.filterwarnings("ignore::FutureWarning")  # scikit-learn retires probability=True
-@pytest.mark.parametrize(
-    "estimator",
-    [
-        discriminant_analysis.QuadraticDiscriminantAnalysis(),
-        svm.SVC(probability=True, random_state=0),
-    ],
-    ids=_name,
-)
+@pytest.mark.parametrize("estimator", [svm.SVC(probability=True, random_state=0)], ids=_name)
 def test_what_skl2onnx_still_supplies(estimator: Any, tmp_path: Path) -> None:
     _prove(estimator, *data.iris(), tmp_path)
 

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.cluster import DBSCAN
 from sklearn.compose import ColumnTransformer
 from sklearn.ensemble import (
@@ -17,7 +18,7 @@ from sklearn.ensemble import (
 )
 from sklearn.impute import SimpleImputer
 from sklearn.linear_model import Ridge
-from sklearn.neighbors import KNeighborsClassifier, LocalOutlierFactor, NearestNeighbors
+from sklearn.neighbors import LocalOutlierFactor, NearestNeighbors
 from sklearn.neural_network import MLPClassifier
 from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import FunctionTransformer, OneHotEncoder, StandardScaler
@@ -26,6 +27,18 @@ from sklearn.tree import DecisionTreeClassifier
 import onnxport
 from onnxport.errors import ExportError, UnsupportedModel
 from tests.export import data
+
+
+class Majority(ClassifierMixin, BaseEstimator):
+    """A classifier of one's own."""
+
+    def fit(self, X: Any, y: Any) -> Majority:
+        self.classes_, self.counts_ = np.unique(y, return_counts=True)
+        self.n_features_in_ = np.shape(X)[1]
+        return self
+
+    def predict(self, X: Any) -> Any:
+        return np.repeat(self.classes_[self.counts_.argmax()], len(X))
 
 
 class MyForest(RandomForestClassifier):
@@ -41,12 +54,12 @@ def _fails(model: Any, path: Path, *args: Any, **options: Any) -> str:
 
 def test_an_unknown_class(tmp_path: Path) -> None:
     X, y = data.iris()
-    model = make_pipeline(StandardScaler(), KNeighborsClassifier()).fit(X, y)
+    model = make_pipeline(StandardScaler(), Majority()).fit(X, y)
     with pytest.raises(UnsupportedModel) as caught:
         onnxport.save(model, tmp_path / "m.onnx", X)
     error = caught.value
-    assert (error.step, error.parameter) == ("kneighborsclassifier", None)
-    assert "KNeighborsClassifier" in error.estimator
+    assert (error.step, error.parameter) == ("majority", None)
+    assert "Majority" in error.estimator
     assert "RandomForestClassifier" in error.nearest
 
 

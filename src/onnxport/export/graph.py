@@ -30,6 +30,10 @@ RUNTIMES = ">=1.21.1,!=1.26.*,!=1.27.*"
 MAX_BYTES = 2**31 - 2**24
 
 
+# One turn of a loop: an inner graph and the state to whether there is another, and the next state.
+Step = Callable[["Graph", Sequence[str]], tuple[str, Sequence[str]]]
+
+
 @dataclass(frozen=True, slots=True)
 class Column:
     """One column of what a step sees: where it is, its dtype in scikit-learn's eyes, and where it
@@ -119,7 +123,7 @@ class Graph:
             self._initializers.append(numpy_helper.from_array(array, self._constants[key]))
         return self._constants[key]
 
-    def integers(self, values: Sequence[int] | Array) -> str:
+    def integers(self, values: int | Sequence[int] | Array) -> str:
         """An int64 constant."""
         return self.constant(values, np.int64)
 
@@ -129,15 +133,45 @@ class Graph:
         size = sum(_size(value) for value in attributes.values())
         self._check_room(size)
         self._bytes += size
-        node = helper.make_node(op, list(inputs), [output], domain=domain, **attributes)
+        node = helper.make_node(
+            op, list(inputs), [output], name=output, domain=domain, **attributes
+        )
         self._nodes.append(node)
         return output
 
     def several(self, op: str, count: int, *inputs: str, **attributes: Any) -> tuple[str, ...]:
         """Adds a node with so many outputs and returns their names."""
         outputs = tuple(self.name(op) for _ in range(count))
-        self._nodes.append(helper.make_node(op, list(inputs), list(outputs), **attributes))
+        node = helper.make_node(op, list(inputs), list(outputs), name=outputs[0], **attributes)
+        self._nodes.append(node)
         return outputs
+
+    def loop(self, start: str, state: Mapping[str, int], step: Step) -> tuple[str, ...]:
+        """Repeats `step` as long as it says so, and returns the last state.
+
+        start: bool, whether to begin. state: matrices as they begin, with their element types. step:
+        from an inner graph and the state's names there to "once more" (bool) and the next state;
+        it may read any tensor of this graph.
+        """
+        inner = Graph()
+        inner._count = self._count
+        types = [
+            (TensorProto.INT64, 0),
+            (TensorProto.BOOL, 0),
+            *((kind, 2) for kind in state.values()),
+        ]
+        inputs = [inner.name("state") for _ in types]
+        more, after = step(inner, inputs[2:])
+        outputs = [inner.node("Identity", tensor) for tensor in (more, *after)]
+        self._count = inner._count
+        body = helper.make_graph(
+            inner._nodes,
+            inner.name("body"),
+            [_info(name, *kind) for name, kind in zip(inputs, types, strict=True)],
+            [_info(name, *kind) for name, kind in zip(outputs, types[1:], strict=True)],
+            inner._initializers,
+        )
+        return self.several("Loop", len(state), "", start, *state, body=body)
 
     def _check_room(self, size: int) -> None:
         """Refuses a model that no ONNX file can hold, before memory is spent on it."""
@@ -203,7 +237,7 @@ class Graph:
         names = set(outputs)
         for node in reversed(self._nodes):
             if names.intersection(node.output):
-                names.update(node.input)
+                names.update(_read(node))
         return names
 
     def build(
@@ -225,6 +259,19 @@ class Graph:
         node = helper.make_node("Identity", [tensor], [name])
         self._nodes.append(node)
         return name
+
+
+def _info(name: str, kind: int, rank: int) -> onnx.ValueInfoProto:
+    return helper.make_tensor_value_info(name, kind, [None] * rank)
+
+
+def _read(node: onnx.NodeProto) -> set[str]:
+    """All tensors that a node reads, in its subgraphs too."""
+    names = set(node.input)
+    for attribute in node.attribute:
+        for inner in attribute.g.node:
+            names |= _read(inner)
+    return names
 
 
 def _size(attribute: Any) -> int:

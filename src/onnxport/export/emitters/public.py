@@ -11,17 +11,13 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from onnx import TensorProto
 from skl2onnx import convert_sklearn
 from skl2onnx.common.data_types import DoubleTensorType
-from sklearn.discriminant_analysis import QuadraticDiscriminantAnalysis
 
 from onnxport.export.graph import ML, OPSET, Columns
 from onnxport.export.registry import (
     TOLERANT_BAR,
-    Classified,
     Emission,
-    emits,
     finite_only,
     numbers_only,
 )
@@ -71,16 +67,6 @@ def _with_codes(estimator: Any) -> Any:
     coded = copy.copy(estimator)
     coded.classes_ = np.arange(len(estimator.classes_))
     return coded
-
-
-@emits(QuadraticDiscriminantAnalysis)
-def emit_quadratic_discriminant(emission: Emission, estimator: Any, columns: Columns) -> Classified:
-    graph = emission.graph
-    embedded = _embed(emission, estimator, columns)
-    # The way from the maximum to the label goes through an operator that fails on no rows.
-    code = graph.cast(embedded.argmax or embedded.label, TensorProto.INT64)
-    code = graph.node("Reshape", code, graph.integers([-1]))
-    return Classified(code, graph.to_double(embedded.proba))
 
 
 def probabilities(emission: Emission, estimator: Any, columns: Columns) -> str | None:
