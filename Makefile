@@ -37,8 +37,8 @@ docs: .venv/dev.stamp  ## write the generated reference pages, then test all pag
 	@.venv/bin/python tools/reference.py
 	@.venv/bin/python -m pytest -q tests/shape/test_docs.py tests/shape/test_readme.py
 
-bench:  ## measure throughput and latency (comes later)
-	@echo "The benchmarks come in a later version."
+bench: .venv/dev.stamp  ## our tree graphs beside skl2onnx's: size, speed, time of saving (ARGS: part of a name)
+	@.venv/bin/python benchmarks/forest.py $(ARGS)
 
 lock: .venv/created  ## resolve requirements/*.txt anew (UPGRADE=--upgrade for the newest versions)
 	@tools/lock $(UPGRADE)

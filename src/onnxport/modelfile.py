@@ -8,6 +8,7 @@ two equal metadata keys without a word, so the top level is scanned here, withou
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -40,6 +41,8 @@ _SPARSE_VALUES, _SPARSE_INDICES = 1, 2
 _TENSOR_EXTERNAL, _TENSOR_LOCATION = 13, 14
 _ATTRIBUTE_TENSORS, _ATTRIBUTE_GRAPHS, _ATTRIBUTE_SPARSE = {5, 10}, {6, 11}, {22, 23}
 _MAX_SUBGRAPH_DEPTH = 8
+# Integer fields in a row, as many as there are: a tag below 16 of wire type 0, at most ten bytes.
+_INTEGERS = re.compile(rb"(?:[\x08\x10\x18 (08@HPX`hpx][\x80-\xff]{0,9}+[\x00-\x7f])++")
 _ENTRY_VALUE = 2
 
 
@@ -220,17 +223,24 @@ def _walk_tensor(tensor: memoryview) -> None:
 
 def _messages(message: memoryview) -> Iterator[tuple[int, memoryview]]:
     """The length-delimited fields of a message: (field number, content)."""
-    for number, _, value, _ in _fields(message):
+    for number, _, value, _ in _fields(message, integers=False):
         if isinstance(value, memoryview):
             yield number, value
 
 
-def _fields(message: memoryview) -> Iterator[tuple[int, int, memoryview | int, int]]:
+def _fields(
+    message: memoryview, *, integers: bool = True
+) -> Iterator[tuple[int, int, memoryview | int, int]]:
     """All fields of a message: (number, wire type, content, where it starts). Protocol Buffers'
     encoding specification.
+
+    integers: with the integer fields, of which a forest has millions; else they are passed over.
     """
     position, end = 0, len(message)
     while position < end:
+        if not integers and (run := _INTEGERS.match(message, position)):
+            position = run.end()
+            continue
         tag, position = _varint(message, position)
         number, wire = tag >> 3, tag & 7
         if number == 0:

@@ -45,15 +45,12 @@ def multiclass_from_raw(graph: Graph, raw: str) -> Classified:
 
 
 def expit(graph: Graph, x: str) -> str:
-    """The logistic function, precise in both tails: ONNX Runtime's Sigmoid is 1 - (1 - ε) far on
-    the left.
+    """The logistic function, 1 / (1 + exp(-x)), precise in both tails: ONNX Runtime's Sigmoid is
+    1 - (1 - ε) far on the left.
     """
     one = graph.constant(1.0)
-    small = graph.node("Exp", graph.node("Neg", graph.node("Abs", x)))
-    positive = graph.node("GreaterOrEqual", x, graph.constant(0.0))
-    return graph.node(
-        "Div", graph.node("Where", positive, one, small), graph.node("Add", one, small)
-    )
+    below = graph.node("Add", one, graph.node("Exp", graph.node("Neg", x)))
+    return graph.node("Div", one, below)
 
 
 def normalized(graph: Graph, proba: str) -> str:

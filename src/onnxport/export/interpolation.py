@@ -11,7 +11,8 @@ from onnx import TensorProto
 
 from onnxport.export.graph import Array
 from onnxport.export.registry import Emission
-from onnxport.export.trees import Tree, add_leaves
+from onnxport.export.treeoperator import Tree, TreeInput
+from onnxport.export.trees import add_leaves
 
 
 def interpolated(emission: Emission, x: str, points: Array, values: Array) -> str:
@@ -38,7 +39,7 @@ def interpolated_single(emission: Emission, x: str, points: Array, values: Array
 
 def _place(emission: Emission, x: str, bounds: Array) -> str:
     """How many of the bounds lie below x, int64 [N, 1], by a walk down a balanced tree."""
-    places = add_leaves(emission, [_search_tree(bounds)], x, 1)
+    places = add_leaves(emission, [_search_tree(bounds)], TreeInput(x, 1, single=False), 1)
     return emission.graph.cast(places, TensorProto.INT64)
 
 

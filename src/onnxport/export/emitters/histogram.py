@@ -23,7 +23,8 @@ from onnxport.export.registry import (
     emits,
     numbers_only,
 )
-from onnxport.export.trees import Tree, add_leaves, tree_input
+from onnxport.export.treeoperator import Tree
+from onnxport.export.trees import add_leaves, tree_input
 
 
 def _histogram_check(estimator: Any) -> Refusal | None:

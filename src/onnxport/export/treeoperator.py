@@ -1,0 +1,201 @@
+"""Trees written as one v5 `TreeEnsemble` operator.
+
+Specification: ONNX operators, ai.onnx.ml, TreeEnsemble-5.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from onnx import TensorProto, numpy_helper
+
+from onnxport.export.graph import ML, Array, Graph
+
+_LEQ = 0  # BRANCH_LEQ in the operator's nodes_modes
+# Fewer nodes in all, or more columns a tree, and turning splits round costs more than it saves.
+_WORTH_TURNING, _COLUMNS_A_TREE = 4096, 8
+
+
+@dataclass(frozen=True, slots=True)
+class Tree:
+    """One tree, as any library's dump can be brought to: arrays over its nodes, the root first.
+
+    left, right: children, -1 at leaves. feature, threshold: x <= threshold goes left. default_left:
+    NaN goes left.
+    value: [nodes, width], used at leaves. target: which output a width of 1 adds to.
+    """
+
+    left: Array
+    right: Array
+    feature: Array
+    threshold: Array
+    default_left: Array
+    value: Array
+    target: int = 0
+
+    @property
+    def leaves(self) -> Array:
+        """The nodes that are leaves, in order."""
+        return np.flatnonzero(self.left < 0)
+
+
+@dataclass(frozen=True, slots=True)
+class TreeInput:
+    """X as trees see it: [N, width], float32 where the library rounds to it (single), else double."""
+
+    tensor: str
+    width: int
+    single: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Leaves:
+    """What each tree's leaves add, in the order of `Tree.leaves`: a weight each, to a target each."""
+
+    weights: Sequence[Array]
+    targets: Sequence[Array]
+
+
+@dataclass
+class _Parts:
+    """The operator's attributes, a piece for each tree."""
+
+    feature: list[Array] = field(default_factory=list)
+    true: list[Array] = field(default_factory=list)
+    false: list[Array] = field(default_factory=list)
+    true_leaf: list[Array] = field(default_factory=list)
+    false_leaf: list[Array] = field(default_factory=list)
+    split: list[Array] = field(default_factory=list)
+    missing_true: list[Array] = field(default_factory=list)
+    target: list[Array] = field(default_factory=list)
+    weight: list[Array] = field(default_factory=list)
+    roots: list[int] = field(default_factory=list)
+    nodes: int = 0
+    leaves: int = 0
+
+    def add_leaves(self, weight: Array, target: Array) -> None:
+        self.weight.append(weight)
+        self.target.append(target)
+        self.leaves += len(weight)
+
+
+def add_operator(
+    graph: Graph, trees: Sequence[Tree], x: TreeInput, leaves: Leaves, width: int, *, single: bool
+) -> str:
+    """Σ over trees of the weights of the leaves that a row falls into, [N, width].
+
+    single: in float32, which must hold the weights and their sums exactly; else in double.
+
+    In large forests, splits whose left side takes NaN, which is most often the larger one, are
+    turned round: not x <= t but -x < -t. Then NaN needs no question of its own, and the larger side
+    is the one that lies next in ONNX Runtime's memory.
+    """
+    nodes = sum(len(tree.left) for tree in trees)
+    turns = nodes >= _WORTH_TURNING and x.width <= _COLUMNS_A_TREE * len(trees)
+    parts = _Parts()
+    for tree, weight, target in zip(trees, leaves.weights, leaves.targets, strict=True):
+        _write_tree(parts, tree, weight, target, x.width if turns else 0, single=single)
+    dtype = np.float32 if single else np.float64
+    missing = np.concatenate(parts.missing_true)
+    tracks = {"nodes_missing_value_tracks_true": missing.tolist()} if missing.any() else {}
+    modes = np.full(parts.nodes, _LEQ, dtype=np.uint8)
+    return graph.node(
+        "TreeEnsemble",
+        _operator_input(graph, x, single=single, turned=turns),
+        domain=ML,
+        n_targets=width,
+        aggregate_function=1,
+        post_transform=0,
+        tree_roots=parts.roots,
+        nodes_modes=numpy_helper.from_array(modes, "nodes_modes"),
+        nodes_splits=_tensor(parts.split, dtype, "nodes_splits"),
+        leaf_weights=_tensor(parts.weight, dtype, "leaf_weights"),
+        nodes_featureids=_integers(parts.feature),
+        nodes_truenodeids=_integers(parts.true),
+        nodes_falsenodeids=_integers(parts.false),
+        nodes_trueleafs=_integers(parts.true_leaf),
+        nodes_falseleafs=_integers(parts.false_leaf),
+        leaf_targetids=_integers(parts.target),
+        **tracks,
+    )
+
+
+def _operator_input(graph: Graph, x: TreeInput, *, single: bool, turned: bool) -> str:
+    tensor = x.tensor
+    if turned:
+        tensor = graph.node("Concat", tensor, graph.node("Neg", tensor), axis=1)
+    return graph.to_double(tensor) if x.single and not single else tensor
+
+
+def _tensor(parts: Sequence[Array], dtype: Any, name: str) -> TensorProto:
+    return numpy_helper.from_array(np.concatenate(parts).astype(dtype), name)
+
+
+def _integers(parts: Sequence[Array]) -> list[int]:
+    whole: list[int] = np.concatenate(parts).astype(np.int64).tolist()
+    return whole
+
+
+def _write_tree(
+    parts: _Parts, tree: Tree, weight: Array, target: Array, negated: int, *, single: bool
+) -> None:
+    """negated: where the negated columns begin, 0 where there are none."""
+    inner = tree.left >= 0
+    parts.roots.append(parts.nodes)
+    if not inner[0]:
+        _write_lone_leaf(parts, weight, target)
+        return
+    left, right = tree.left[inner], tree.right[inner]
+    branch = parts.nodes + np.cumsum(inner) - 1
+    _keep_root_apart(parts, branch[[c for c in (left[0], right[0]) if inner[c]]])
+    numbers = np.where(inner, branch, parts.leaves + np.cumsum(~inner) - 1)
+    feature, default_left = tree.feature[inner].astype(np.int64), tree.default_left[inner]
+    split = floor_single(tree.threshold[inner]) if single else tree.threshold[inner]
+    if negated:
+        turned = default_left & (split < np.inf)
+        left, right = np.where(turned, right, left), np.where(turned, left, right)
+        feature = feature + np.where(turned, negated, 0)
+        split = np.where(turned, -np.nextafter(split, split.dtype.type(np.inf)), split)
+        default_left = default_left & ~turned
+    parts.feature.append(feature)
+    parts.split.append(split)
+    parts.missing_true.append(default_left.astype(np.int64))
+    parts.true.append(numbers[left])
+    parts.false.append(numbers[right])
+    parts.true_leaf.append(~inner[left])
+    parts.false_leaf.append(~inner[right])
+    parts.nodes += len(left)
+    parts.add_leaves(weight, target)
+
+
+def _write_lone_leaf(parts: _Parts, weight: Array, target: Array) -> None:
+    """A split whose sides are the same."""
+    zero, one = np.zeros(1), np.ones(1)
+    for piece in (parts.feature, parts.split):
+        piece.append(zero)
+    for piece in (parts.missing_true, parts.true_leaf, parts.false_leaf):
+        piece.append(one)
+    parts.true.append(zero + parts.leaves)
+    parts.false.append(one + parts.leaves)
+    parts.nodes += 1
+    parts.add_leaves(np.repeat(weight, 2), np.repeat(target, 2))
+
+
+def _keep_root_apart(parts: _Parts, branches: Array) -> None:
+    """A root with a leaf and a branch of one number is taken for a lone leaf by ONNX Runtime up to
+    1.23 (microsoft/onnxruntime#24679): an unused leaf makes the numbers differ.
+    """
+    if len(branches) == 1 and branches[0] == parts.leaves:
+        parts.add_leaves(np.zeros(1), np.zeros(1))
+
+
+def floor_single(thresholds: Array) -> Array:
+    """The largest float32 that isn't above: for a float32 x, x <= threshold exactly where x <= it."""
+    with np.errstate(over="ignore"):
+        nearest = thresholds.astype(np.float32)
+    below = np.nextafter(nearest, np.float32(-np.inf))
+    floor: Array = np.where(nearest.astype(np.float64) > thresholds, below, nearest)
+    return floor
