@@ -44,6 +44,21 @@ def multiclass_from_raw(graph: Graph, raw: str) -> Classified:
     return Classified(code_from_raw(graph, raw), graph.node("Softmax", raw, axis=1), raw)
 
 
+def label_from_raw(
+    graph: Graph, raw: str, threshold: float, *, proba: str | None, decision: str | None = None
+) -> Classified:
+    """One label of a multi-label classifier: given where raw [N, 1] is above the threshold. proba:
+    the label's own, [N, 1].
+    """
+    code = code_from_sign(graph, graph.node("Sub", raw, graph.constant(threshold)))
+    return Classified(code, None if proba is None else pair(graph, proba), decision)
+
+
+def columns_of(graph: Graph, matrix: str, width: int) -> list[str]:
+    """A matrix [N, width] as its columns [N, 1]."""
+    return [graph.node("Gather", matrix, graph.integers([i]), axis=1) for i in range(width)]
+
+
 def expit(graph: Graph, x: str) -> str:
     """The logistic function, 1 / (1 + exp(-x)), precise in both tails: ONNX Runtime's Sigmoid is
     1 - (1 - ε) far on the left.

@@ -182,8 +182,9 @@ def _training(subject: Subject, sample: Sample, target: Any) -> dict[str, Any]:
 
 def _metrics(subject: Subject, sample: Sample, target: Any) -> dict[str, Any]:
     """What y says of the estimator's answers to X."""
-    if np.ndim(target) == 0 or len(target) != sample.rows:
-        given = "no length" if np.ndim(target) == 0 else f"{len(target)} entries"
+    rows = getattr(target, "shape", np.shape(target))[:1]
+    if rows != (sample.rows,):
+        given = f"{rows[0]} entries" if rows else "no length"
         raise ExportError(f"y has {given}, and X has {sample.rows} rows")
     X = sample.restore(sample.table())
     try:

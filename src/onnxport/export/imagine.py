@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from sklearn.compose import ColumnTransformer
 from sklearn.feature_extraction.text import CountVectorizer
+from sklearn.multioutput import MultiOutputClassifier, MultiOutputRegressor
 from sklearn.pipeline import FeatureUnion, Pipeline
 
 from onnxport.export.sample import Sample, SampleColumn
@@ -87,6 +88,8 @@ def _encoder_categories(estimator: Any, columns: Sequence[int]) -> dict[int, set
                 inner = [columns[i] for i in estimator._transformer_to_input_indices[name]]
                 found |= _encoder_categories(transformer, inner)
         return found
+    if isinstance(estimator, (MultiOutputClassifier, MultiOutputRegressor)):
+        return _encoder_categories(estimator.estimators_[0], columns)
     categories = getattr(estimator, "categories_", None)
     if categories is None or len(categories) != len(columns):
         return {}

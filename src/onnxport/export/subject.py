@@ -11,6 +11,7 @@ from sklearn.base import BaseEstimator
 from sklearn.compose import ColumnTransformer
 from sklearn.exceptions import NotFittedError
 from sklearn.feature_extraction.text import CountVectorizer, HashingVectorizer
+from sklearn.multioutput import MultiOutputClassifier, MultiOutputRegressor
 from sklearn.pipeline import FeatureUnion, Pipeline
 from sklearn.utils.validation import check_is_fitted
 
@@ -207,6 +208,9 @@ def used_columns(estimator: Any, width: int) -> Array:
             first = first.best_estimator_
         else:
             break
+    if isinstance(first, (MultiOutputClassifier, MultiOutputRegressor)):
+        each = [used_columns(member, width) for member in first.estimators_]
+        return np.asarray(np.logical_or.reduce(each))
     used = np.ones(width, dtype=bool)
     if isinstance(first, ColumnTransformer):
         used[:] = False

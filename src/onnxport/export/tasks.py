@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 from sklearn.base import is_classifier, is_clusterer, is_outlier_detector, is_regressor
+from sklearn.multiclass import OneVsRestClassifier
 from sklearn.multioutput import ClassifierChain
 from sklearn.pipeline import Pipeline
 
@@ -62,12 +63,16 @@ def last_of(estimator: Any) -> Any:
 
 def gives_probabilities(estimator: Any) -> bool:
     """Whether predict_proba answers: a chain has the method, and fails unless all targets have two
-    classes.
+    classes; so has one-vs-rest where one label is constant, whatever the others have.
     """
     if not hasattr(estimator, "predict_proba"):
         return False
     last = last_of(estimator)
-    return not isinstance(last, ClassifierChain) or all(len(c) == 2 for c in last.classes_)
+    if isinstance(last, ClassifierChain):
+        return all(len(classes) == 2 for classes in last.classes_)
+    if isinstance(last, OneVsRestClassifier):
+        return all(hasattr(member, "predict_proba") for member in last.estimators_)
+    return True
 
 
 def _read_classifier(estimator: Any) -> tuple[Task, tuple[Array, ...]]:
@@ -76,6 +81,8 @@ def _read_classifier(estimator: Any) -> tuple[Task, tuple[Array, ...]]:
     if getattr(binarizer, "y_type_", "").startswith("multilabel"):
         return "multioutput_classification", (np.array([0, 1]),) * len(estimator.classes_)
     classes = estimator.classes_
+    if isinstance(last, ClassifierChain):  # which lists them in the order of the chain
+        classes = [classes[i] for i in np.argsort(last.order_)]
     if isinstance(classes, list) and len(classes) > 1:
         return "multioutput_classification", tuple(np.asarray(each) for each in classes)
     only = np.asarray(classes[0] if isinstance(classes, list) else classes)

@@ -112,7 +112,17 @@ def _stack_part(
     )
 
 
-@emits(StackingClassifier)
+def _stacking_check(estimator: Any) -> Refusal | None:
+    if isinstance(estimator.classes_, list):
+        return Refusal(
+            "y",
+            "multi-label targets don't convert yet",
+            "Use MultiOutputClassifier with a StackingClassifier inside.",
+        )
+    return None
+
+
+@emits(StackingClassifier, check=_stacking_check)
 def emit_stacking_classifier(emission: Emission, estimator: Any, columns: Columns) -> Classified:
     seen = _stacked(emission, estimator, columns)
     return classified(emission, estimator.final_estimator_, seen, "final_estimator_")

@@ -17,7 +17,9 @@ from onnxport.export.decisions import (
     binary_from_raw,
     code_from_raw,
     code_from_sign,
+    columns_of,
     expit,
+    label_from_raw,
     multiclass_from_raw,
     normalized,
     pair,
@@ -28,7 +30,7 @@ from onnxport.export.registry import (
     TOLERANT_BAR,
     Classified,
     Emission,
-    Refusal,
+    Several,
     Valued,
     emits,
     finite_only,
@@ -50,16 +52,6 @@ def linear(emission: Emission, estimator: Any, columns: Columns, coef: Any, inte
 
 def _decision(emission: Emission, estimator: Any, columns: Columns) -> str:
     return linear(emission, estimator, columns, estimator.coef_, estimator.intercept_)
-
-
-def _single_label(estimator: Any) -> Refusal | None:
-    """Multi-label targets make `coef_` wider than the classes need."""
-    rows = np.atleast_2d(estimator.coef_).shape[0]
-    if rows == (1 if len(estimator.classes_) == 2 else len(estimator.classes_)):
-        return None
-    return Refusal(
-        "y", "multi-label targets don't convert yet", "Fit one classifier for each label."
-    )
 
 
 @emits(linear_model.LogisticRegression, linear_model.LogisticRegressionCV)
@@ -123,11 +115,21 @@ def _modified_huber(emission: Emission, raw: str, *, binary: bool) -> Classified
     linear_model.Perceptron,
     linear_model.PassiveAggressiveClassifier,
     svm.LinearSVC,
-    check=_single_label,
 )
-def emit_label_only(emission: Emission, estimator: Any, columns: Columns) -> Classified:
-    """Classifiers without probabilities: the label from the decision function."""
+def emit_label_only(emission: Emission, estimator: Any, columns: Columns) -> Classified | Several:
+    """Classifiers without probabilities: the label from the decision function; of several labels
+    each from its own.
+    """
     raw = _decision(emission, estimator, columns)
+    binarizer = getattr(estimator, "_label_binarizer", None)  # ridge classifiers only
+    if binarizer is not None and binarizer.y_type_.startswith("multilabel"):
+        labels = columns_of(emission.graph, raw, len(estimator.classes_))
+        return Several(
+            tuple(
+                label_from_raw(emission.graph, label, 0.0, proba=None, decision=label)
+                for label in labels
+            )
+        )
     return _label_only(emission, raw, binary=len(estimator.classes_) == 2)
 
 

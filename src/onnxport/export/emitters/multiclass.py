@@ -7,11 +7,16 @@ from __future__ import annotations
 
 from typing import Any
 
-from sklearn.multiclass import OneVsRestClassifier
+from sklearn.multiclass import (
+    OneVsRestClassifier,
+    _ConstantPredictor,
+    _threshold_for_binary_predict,
+)
 
 from onnxport.export.decisions import (
     code_from_raw,
     code_from_sign,
+    label_from_raw,
     normalized,
     pair,
 )
@@ -21,6 +26,7 @@ from onnxport.export.registry import (
     Classified,
     Emission,
     Refusal,
+    Several,
     emits,
     refuse,
 )
@@ -28,16 +34,20 @@ from onnxport.export.registry import (
 
 def _one_vs_rest_check(estimator: Any) -> Refusal | None:
     if estimator.multilabel_:
-        return Refusal("y", "multi-label targets don't convert yet", "Fit one classifier a label.")
-    if any(type(member).__name__ == "_ConstantPredictor" for member in estimator.estimators_):
+        return None
+    if any(isinstance(member, _ConstantPredictor) for member in estimator.estimators_):
         return Refusal("y", "a class was constant in training", "Fit on rows of every class.")
     return None
 
 
 @emits(OneVsRestClassifier, check=_one_vs_rest_check)
-def emit_one_vs_rest(emission: Emission, estimator: Any, columns: Columns) -> Classified:
-    """The class whose own classifier is surest, by decision_function where there is one."""
+def emit_one_vs_rest(emission: Emission, estimator: Any, columns: Columns) -> Classified | Several:
+    """The class whose own classifier is surest, by decision_function where there is one; of several
+    labels all that their classifiers give.
+    """
     graph = emission.graph
+    if estimator.multilabel_:
+        return _labels(emission, estimator, columns)
     members = [
         classified(emission, member, columns, f"estimators_[{i}]")
         for i, member in enumerate(estimator.estimators_)
@@ -65,6 +75,37 @@ def emit_one_vs_rest(emission: Emission, estimator: Any, columns: Columns) -> Cl
     empty = graph.node("Equal", total, graph.constant(0.0))
     total = graph.node("Where", empty, graph.constant(1.0), total)
     return Classified(code, graph.node("Div", joint, total))
+
+
+def _labels(emission: Emission, estimator: Any, columns: Columns) -> Several:
+    """Each label by its own classifier; the first one's kind decides which threshold holds for all,
+    and a label that was constant in training counts as no classifier.
+    """
+    graph, members = emission.graph, estimator.estimators_
+    threshold = _threshold_for_binary_predict(members[0])
+    parts = []
+    for i, member in enumerate(members):
+        if isinstance(member, _ConstantPredictor):
+            score = share = _constant(emission, columns, float(member.y_[0]))
+        else:
+            result = classified(emission, member, columns, f"estimators_[{i}]")
+            share = None
+            if result.proba is not None:
+                share = graph.node("Gather", result.proba, graph.integers([1]), axis=1)
+            score = _score(emission, member, result, share)
+        decided = threshold == 0.0 and hasattr(member, "decision_function")
+        decision = score if decided else None
+        parts.append(label_from_raw(graph, score, threshold, proba=share, decision=decision))
+    return Several(tuple(parts))
+
+
+def _constant(emission: Emission, columns: Columns, value: float) -> str:
+    """The same number for every row, [N, 1]."""
+    graph = emission.graph
+    shape = graph.node("Shape", next(c.tensor for c in columns.items if c.tensor))
+    rows = graph.node("Gather", shape, graph.integers([0]))
+    target = graph.node("Concat", rows, graph.integers([1]), axis=0)
+    return graph.node("Expand", graph.constant(value), target)
 
 
 def _score(emission: Emission, member: Any, result: Classified, positive: str | None) -> str:

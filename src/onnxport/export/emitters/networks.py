@@ -11,13 +11,20 @@ from typing import Any
 import numpy as np
 from sklearn.neural_network import MLPClassifier, MLPRegressor
 
-from onnxport.export.decisions import code_from_raw, code_from_sign, expit, pair
+from onnxport.export.decisions import (
+    code_from_raw,
+    code_from_sign,
+    columns_of,
+    expit,
+    label_from_raw,
+    pair,
+)
 from onnxport.export.graph import Columns, Graph
 from onnxport.export.registry import (
     TOLERANT_BAR,
     Classified,
     Emission,
-    Refusal,
+    Several,
     Valued,
     emits,
     finite_only,
@@ -54,17 +61,16 @@ def _forward(emission: Emission, estimator: Any, columns: Columns) -> str:
     return x
 
 
-def _single_label(estimator: Any) -> Refusal | None:
-    if estimator._label_binarizer.y_type_.startswith("multilabel"):
-        return Refusal("y", "multi-label targets don't convert yet", "Fit one classifier a label.")
-    return None
-
-
-@emits(MLPClassifier, check=_single_label)
-def emit_classifier(emission: Emission, estimator: Any, columns: Columns) -> Classified:
-    """Two classes: one output, above one half. More: the first largest."""
+@emits(MLPClassifier)
+def emit_classifier(emission: Emission, estimator: Any, columns: Columns) -> Classified | Several:
+    """Two classes: one output, above one half. More: the first largest. Several labels: an output
+    for each, above one half.
+    """
     graph = emission.graph
     output = _forward(emission, estimator, columns)
+    if estimator._label_binarizer.y_type_.startswith("multilabel"):
+        labels = columns_of(graph, output, len(estimator.classes_))
+        return Several(tuple(label_from_raw(graph, p, 0.5, proba=p) for p in labels))
     if len(estimator.classes_) > 2:
         return Classified(code_from_raw(graph, output), output)
     above = graph.node("Sub", output, graph.constant(0.5))
