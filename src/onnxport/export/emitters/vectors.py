@@ -11,7 +11,7 @@ from itertools import combinations
 from typing import Any
 
 import numpy as np
-from sklearn.svm import SVC, SVR, NuSVC, NuSVR
+from sklearn.svm import SVC, SVR, NuSVC, NuSVR, OneClassSVM
 
 from onnxport.export.decisions import code_from_raw, code_from_sign
 from onnxport.export.emitters.public import probabilities
@@ -19,6 +19,7 @@ from onnxport.export.graph import Array, Columns
 from onnxport.export.registry import (
     Classified,
     Emission,
+    Flagged,
     Refusal,
     Valued,
     emits,
@@ -73,6 +74,13 @@ def emit_regressor(emission: Emission, estimator: Any, columns: Columns) -> Valu
     kernel = _kernel(emission, estimator, columns)
     total = graph.node("MatMul", kernel, graph.constant(estimator._dual_coef_.T))
     return Valued(graph.node("Add", total, graph.constant(estimator._intercept_)))
+
+
+@emits(OneClassSVM, check=_kernel_check)
+def emit_one_class(emission: Emission, estimator: Any, columns: Columns) -> Flagged:
+    """An inlier above 0."""
+    score = emit_regressor(emission, estimator, columns).value
+    return Flagged(code_from_sign(emission.graph, score), score)
 
 
 def _classifier_check(estimator: Any) -> Refusal | None:
