@@ -11,9 +11,9 @@ from typing import Any
 import numpy as np
 from sklearn.compose import ColumnTransformer
 from sklearn.feature_extraction.text import CountVectorizer
-from sklearn.multioutput import MultiOutputClassifier, MultiOutputRegressor
-from sklearn.pipeline import FeatureUnion, Pipeline
+from sklearn.pipeline import FeatureUnion
 
+from onnxport.export.readers import readers
 from onnxport.export.sample import Sample, SampleColumn
 from onnxport.export.subject import Subject
 from onnxport.export.texts import recombined
@@ -66,31 +66,33 @@ def _values(column: SampleColumn, splits: Sequence[float], rng: np.random.Genera
 
 def _encoder_categories(estimator: Any, columns: Sequence[int]) -> dict[int, set[Any]]:
     """The categories that encoders were fitted with, by the column of X that they read directly."""
-    if isinstance(estimator, Pipeline) and estimator.steps:
-        return _encoder_categories(estimator.steps[0][1], columns)
-    if hasattr(estimator, "best_estimator_"):
-        return _encoder_categories(estimator.best_estimator_, columns)
-    if isinstance(estimator, CountVectorizer):
-        between = " " if estimator.analyzer == "word" else ""
-        terms = sorted(str(term) for term in estimator.vocabulary_)
+    found: dict[int, set[Any]] = {}
+    for reader in readers(estimator):
+        for column, known in _known_categories(reader, columns).items():
+            found.setdefault(column, set()).update(known)
+    return found
+
+
+def _known_categories(reader: Any, columns: Sequence[int]) -> dict[int, set[Any]]:
+    if isinstance(reader, CountVectorizer):
+        between = " " if reader.analyzer == "word" else ""
+        terms = sorted(str(term) for term in reader.vocabulary_)
         rng = np.random.default_rng(_SEED)
         return {columns[0]: set(recombined(terms, _ROWS, rng, between).tolist())}
-    if isinstance(estimator, FeatureUnion):
+    if isinstance(reader, FeatureUnion):
         union: dict[int, set[Any]] = {}
-        for _, part in estimator.transformer_list:
+        for _, part in reader.transformer_list:
             for column, values in _encoder_categories(part, columns).items():
                 union[column] = union.get(column, set()) | values
         return union
-    if isinstance(estimator, ColumnTransformer):
+    if isinstance(reader, ColumnTransformer):
         found: dict[int, set[Any]] = {}
-        for name, transformer, _ in estimator.transformers_:
+        for name, transformer, _ in reader.transformers_:
             if not isinstance(transformer, str):
-                inner = [columns[i] for i in estimator._transformer_to_input_indices[name]]
+                inner = [columns[i] for i in reader._transformer_to_input_indices[name]]
                 found |= _encoder_categories(transformer, inner)
         return found
-    if isinstance(estimator, (MultiOutputClassifier, MultiOutputRegressor)):
-        return _encoder_categories(estimator.estimators_[0], columns)
-    categories = getattr(estimator, "categories_", None)
+    categories = getattr(reader, "categories_", None)
     if categories is None or len(categories) != len(columns):
         return {}
     return {

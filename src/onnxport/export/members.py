@@ -49,6 +49,14 @@ def one_hot(graph: Graph, code: str, classes: int) -> str:
     return graph.to_double(graph.node("Equal", column, graph.integers(np.arange(classes)[None, :])))
 
 
+def repeated(graph: Graph, columns: Columns, row: Sequence[float]) -> str:
+    """The same numbers for every row of X, double [N, len(row)]."""
+    tensor = next(column.tensor for column in columns.items if column.tensor)
+    rows = graph.node("Shape", tensor, start=0, end=1)
+    shape = graph.node("Concat", rows, graph.integers([len(row)]), axis=0)
+    return graph.node("Expand", graph.constant(np.asarray(row)[None, :]), shape)
+
+
 def summed(graph: Graph, terms: Sequence[str]) -> str:
     """One after the other, as the library adds them."""
     total = terms[0]

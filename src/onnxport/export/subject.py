@@ -11,13 +11,13 @@ from sklearn.base import BaseEstimator
 from sklearn.compose import ColumnTransformer
 from sklearn.exceptions import NotFittedError
 from sklearn.feature_extraction.text import CountVectorizer, HashingVectorizer
-from sklearn.multioutput import MultiOutputClassifier, MultiOutputRegressor
+from sklearn.model_selection._search import BaseSearchCV
 from sklearn.pipeline import FeatureUnion, Pipeline
 from sklearn.utils.validation import check_is_fitted
 
 from onnxport.errors import ExportError, UnsupportedModel, shorten
 from onnxport.export.graph import Array
-from onnxport.export.registry import RULES
+from onnxport.export.readers import readers
 from onnxport.export.tasks import gives_probabilities, read_task
 from onnxport.signature import Label, Task, label_key
 
@@ -60,6 +60,11 @@ def read_subject(estimator: Any, labels: Sequence[Any] | Mapping[Any, Label] | N
         raise ExportError(
             f"{type(estimator).__name__} is not fitted; call fit before saving"
         ) from err
+    if isinstance(estimator, BaseSearchCV) and not hasattr(estimator, "best_estimator_"):
+        raise ExportError(
+            f"{type(estimator).__name__} was fitted with refit=False and keeps no fitted estimator; "
+            "set refit=True, or fit the pipeline with best_params_ and save that"
+        )
     flat = reads_texts(estimator)
     width = 1 if flat else _width(estimator)
     names = getattr(estimator, "feature_names_in_", None)
@@ -119,9 +124,7 @@ def _width(estimator: Any) -> int:
         width = getattr(each, "n_features_in_", None)
         if width is not None:
             return int(width)
-        if hasattr(
-            each, "X_thresholds_"
-        ):  # IsotonicRegression takes one feature, and keeps no count
+        if hasattr(each, "X_thresholds_"):  # IsotonicRegression keeps no count of its one feature
             return 1
         if each is not estimator and each not in (None, "passthrough"):
             break
@@ -199,22 +202,13 @@ def _plain(value: Any) -> Label:
 
 
 def used_columns(estimator: Any, width: int) -> Array:
-    """Which columns of X any step reads: all, unless a leading ColumnTransformer drops some."""
-    first = estimator
-    while True:
-        if isinstance(first, Pipeline) and first.steps:
-            first = first.steps[0][1]
-        elif hasattr(first, "best_estimator_") and type(first) in RULES:
-            first = first.best_estimator_
-        else:
+    """Which columns of X any step reads: all, unless leading ColumnTransformers drop some."""
+    used = np.zeros(width, dtype=bool)
+    for reader in readers(estimator):
+        if not isinstance(reader, ColumnTransformer):
+            used[:] = True
             break
-    if isinstance(first, (MultiOutputClassifier, MultiOutputRegressor)):
-        each = [used_columns(member, width) for member in first.estimators_]
-        return np.asarray(np.logical_or.reduce(each))
-    used = np.ones(width, dtype=bool)
-    if isinstance(first, ColumnTransformer):
-        used[:] = False
-        for name, transformer, _ in first.transformers_:
+        for name, transformer, _ in reader.transformers_:
             if not (isinstance(transformer, str) and transformer == "drop"):
-                used[list(first._transformer_to_input_indices[name])] = True
+                used[list(reader._transformer_to_input_indices[name])] = True
     return used

@@ -9,7 +9,7 @@ from typing import Any
 
 from sklearn.calibration import CalibratedClassifierCV
 
-from onnxport.export.decisions import code_from_raw, expit, pair, row_sum
+from onnxport.export.decisions import code_from_raw, columns_of, expit, pair, row_sum
 from onnxport.export.emitters.isotonic import isotonic
 from onnxport.export.graph import Columns, Graph, number_columns
 from onnxport.export.members import classified, weighted_mean
@@ -64,12 +64,6 @@ def _scores(emission: Emission, inner: Any, columns: Columns, name: str) -> tupl
     return graph.node("Gather", scores, graph.integers([1]), axis=1), 1
 
 
-def _split(graph: Graph, scores: str, width: int) -> list[str]:
-    if width == 1:
-        return [scores]
-    return [graph.node("Gather", scores, graph.integers([i]), axis=1) for i in range(width)]
-
-
 def _one_by_one(emission: Emission, fold: Any, scores: str, width: int) -> str:
     """Each class by its own calibrator, then normalized; where all are 0, uniform.
 
@@ -78,7 +72,9 @@ def _one_by_one(emission: Emission, fold: Any, scores: str, width: int) -> str:
     graph, classes = emission.graph, len(fold.classes)
     shares = [
         _CALIBRATORS[fold.method](emission, calibrator, score)
-        for calibrator, score in zip(fold.calibrators, _split(graph, scores, width), strict=True)
+        for calibrator, score in zip(
+            fold.calibrators, columns_of(graph, scores, width), strict=True
+        )
     ]
     if classes == 2:
         return pair(graph, shares[0])

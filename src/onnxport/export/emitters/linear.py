@@ -163,6 +163,8 @@ def _label_only(emission: Emission, raw: str, *, binary: bool) -> Classified:
     linear_model.PassiveAggressiveRegressor,
     linear_model.MultiTaskLasso,
     linear_model.MultiTaskElasticNet,
+    linear_model.MultiTaskLassoCV,
+    linear_model.MultiTaskElasticNetCV,
     svm.LinearSVR,
 )
 def emit_linear_regressor(emission: Emission, estimator: Any, columns: Columns) -> Valued:

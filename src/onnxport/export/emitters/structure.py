@@ -11,11 +11,16 @@ from sklearn.compose import ColumnTransformer
 from sklearn.frozen import FrozenEstimator
 from sklearn.linear_model import RANSACRegressor
 from sklearn.model_selection import GridSearchCV, RandomizedSearchCV
+from sklearn.model_selection._search_successive_halving import (
+    HalvingGridSearchCV,
+    HalvingRandomSearchCV,
+)
 from sklearn.pipeline import FeatureUnion, Pipeline
+from sklearn.semi_supervised import SelfTrainingClassifier
 from sklearn.utils._set_output import _get_output_config
 
 from onnxport.export.graph import Columns, joined, number_columns, with_dtype
-from onnxport.export.registry import Emission, Emitted, emit, emit_transformer, emits
+from onnxport.export.registry import Emission, Emitted, Refusal, emit, emit_transformer, emits
 
 
 @emits(Pipeline)
@@ -94,7 +99,30 @@ def emit_ransac(emission: Emission, estimator: Any, columns: Columns) -> Emitted
         return emit(emission, estimator.estimator_, columns)
 
 
-@emits(GridSearchCV, RandomizedSearchCV)
+@emits(SelfTrainingClassifier)
+def emit_self_training(emission: Emission, estimator: Any, columns: Columns) -> Emitted:
+    """The classifier that was fitted last; it gets X as one array."""
+    with emission.inside("estimator_"):
+        return emit(emission, estimator.estimator_, with_dtype(columns, str(columns.dtype)))
+
+
+def _refit_check(estimator: Any) -> Refusal | None:
+    if hasattr(estimator, "best_estimator_"):
+        return None
+    return Refusal(
+        "refit",
+        "without it a search keeps no fitted estimator",
+        "Set refit=True, or fit the pipeline with best_params_ and save that.",
+    )
+
+
+@emits(
+    GridSearchCV,
+    RandomizedSearchCV,
+    HalvingGridSearchCV,
+    HalvingRandomSearchCV,
+    check=_refit_check,
+)
 def emit_search(emission: Emission, estimator: Any, columns: Columns) -> Emitted:
     """The best estimator, refitted."""
     with emission.inside("best_estimator_"):
