@@ -307,12 +307,6 @@ def test_float32_training_data(estimator: Any, tmp_path: Path) -> None:
     _prove(estimator, X.to_numpy(np.float32), y, tmp_path)
 
 
-@pytest.mark.filterwarnings("ignore::FutureWarning")  # scikit-learn retires probability=True
-@pytest.mark.parametrize("estimator", [svm.SVC(probability=True, random_state=0)], ids=_name)
-def test_what_skl2onnx_still_supplies(estimator: Any, tmp_path: Path) -> None:
-    _prove(estimator, *data.iris(), tmp_path)
-
-
 def test_two_targets(tmp_path: Path) -> None:
     X, y = data.diabetes()
     model = _prove(linear_model.LinearRegression(), X, np.column_stack([y, -y]), tmp_path)

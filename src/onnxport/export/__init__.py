@@ -1,4 +1,4 @@
-"""An estimator into a verified model file. The only room that imports onnx, skl2onnx, scikit-learn
+"""An estimator into a verified model file. The only room that imports onnx, scikit-learn
 and pandas.
 """
 

@@ -208,30 +208,6 @@ class Graph:
             return run[0].tensor
         return self.node("Gather", run[0].tensor, self.integers(indices), axis=1)
 
-    def embed(self, model: onnx.ModelProto, feeds: Mapping[str, str]) -> Callable[[str], str]:
-        """Takes over another model's nodes; `feeds` maps its inputs to tensors here. Returns the
-        map of its names to ours.
-        """
-        prefix = self.name("public")
-        names = dict(feeds)
-
-        def rename(name: str) -> str:
-            return names.setdefault(name, f"{prefix}_{name}") if name else ""
-
-        for initializer in model.graph.initializer:
-            copy = onnx.TensorProto()
-            copy.CopyFrom(initializer)
-            copy.name = rename(initializer.name)
-            self._initializers.append(copy)
-        for node in model.graph.node:
-            copied = onnx.NodeProto()
-            copied.CopyFrom(node)
-            copied.name = ""
-            copied.input[:] = [rename(name) for name in node.input]
-            copied.output[:] = [rename(name) for name in node.output]
-            self._nodes.append(copied)
-        return rename
-
     def needed(self, outputs: Iterable[str]) -> set[str]:
         """The names of all tensors, inputs too, that these outputs hang on."""
         names = set(outputs)

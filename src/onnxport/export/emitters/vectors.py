@@ -14,7 +14,7 @@ import numpy as np
 from sklearn.svm import SVC, SVR, NuSVC, NuSVR, OneClassSVM
 
 from onnxport.export.decisions import code_from_raw, code_from_sign
-from onnxport.export.emitters.public import probabilities
+from onnxport.export.emitters.coupling import coupled
 from onnxport.export.graph import Array, Columns
 from onnxport.export.registry import (
     Classified,
@@ -83,33 +83,29 @@ def emit_one_class(emission: Emission, estimator: Any, columns: Columns) -> Flag
     return Flagged(code_from_sign(emission.graph, score), score)
 
 
-def _classifier_check(estimator: Any) -> Refusal | None:
-    if estimator.break_ties and len(estimator.classes_) > 2:
-        return Refusal("break_ties", "only libsvm's own votes convert", "Set break_ties=False.")
-    return _kernel_check(estimator)
-
-
-@emits(SVC, NuSVC, check=_classifier_check)
+@emits(SVC, NuSVC, check=_kernel_check)
 def emit_classifier(emission: Emission, estimator: Any, columns: Columns) -> Classified:
     """A positive decision votes for the first class of a pair; the first class with most votes
-    wins.
+    wins, or with break_ties the first with the largest decision.
     """
     graph, classes = emission.graph, len(estimator.classes_)
     kernel = _kernel(emission, estimator, columns)
     pairs = graph.node("MatMul", kernel, graph.constant(_pair_weights(estimator)))
     pairs = graph.node("Add", pairs, graph.constant(estimator._intercept_))
     against = graph.node("Neg", pairs)
-    proba = probabilities(emission, estimator, columns)
+    proba = coupled(emission, estimator, pairs) if hasattr(estimator, "predict_proba") else None
     if classes == 2:
         code = code_from_sign(graph, against, tie_is_positive=True)
         return Classified(code, proba, against)
     votes, confidence = _votes(emission, pairs, against, classes)
-    scores = None
-    if estimator.decision_function_shape == "ovr":
-        size = graph.node("Add", graph.node("Abs", confidence), graph.constant(1.0))
-        share = graph.node("Div", confidence, graph.node("Mul", size, graph.constant(3.0)))
-        scores = graph.node("Add", votes, share)
-    return Classified(code_from_raw(graph, votes), proba, scores)
+    size = graph.node("Add", graph.node("Abs", confidence), graph.constant(1.0))
+    share = graph.node("Div", confidence, graph.node("Mul", size, graph.constant(3.0)))
+    scores = graph.node("Add", votes, share)
+    if estimator.decision_function_shape == "ovo":
+        return Classified(code_from_raw(graph, votes), proba, pairs)
+    return Classified(
+        code_from_raw(graph, scores if estimator.break_ties else votes), proba, scores
+    )
 
 
 def _pair_weights(estimator: Any) -> Array:
