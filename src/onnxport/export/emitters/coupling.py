@@ -85,15 +85,15 @@ def _fixed_point(graph: Graph, q: list[str], classes: int) -> str:
         largest = inner.node("ReduceMax", error, inner.integers([1]), keepdims=1)
         going = inner.node("GreaterOrEqual", largest, inner.constant(_STOP / classes))
         after = inner.node("Where", going, _swept(inner, q, (p, qp, pqp), classes), p)
-        count = inner.node("Add", count, inner.integers([[1]]))
+        count = inner.node("Add", count, inner.integers(np.array([[1]])))
         any_left = inner.node("ReduceMax", inner.cast(going, TensorProto.INT64), keepdims=0)
-        early = inner.node("Less", count, inner.integers([[max(_TURNS, classes)]]))
+        early = inner.node("Less", count, inner.integers(np.array([[max(_TURNS, classes)]])))
         left = inner.node(
             "And", inner.cast(any_left, TensorProto.BOOL), inner.node("Squeeze", early)
         )
         return left, (after, count)
 
-    state = {uniform: TensorProto.DOUBLE, graph.integers([[0]]): TensorProto.INT64}
+    state = {uniform: TensorProto.DOUBLE, graph.integers(np.array([[0]])): TensorProto.INT64}
     return graph.loop(some, state, turn)[0]
 
 
