@@ -23,7 +23,9 @@ def answer_rows(signature: Signature, outputs: Arrays) -> list[Answer]:
     outputs: by tensor name, codes [N] or [N, targets], probabilities [N, classes of all targets],
     scores [N, 1], values [N, targets], a transformer's output [N, columns].
     """
-    by_role = {output.role: outputs[output.tensor] for output in signature.outputs}
+    by_role: dict[Role, Array] = {
+        o.role: outputs[o.tensor] for o in signature.outputs if o.role != "refused"
+    }
     if "label_code" not in by_role:
         return _numbers(signature, by_role)
     if signature.target_classes:
