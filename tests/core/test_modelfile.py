@@ -60,6 +60,63 @@ def test_the_first_format_opens_for_ever(fixture: Path) -> None:
     assert model.manifest["model"]["name"] == "returns"
 
 
+def test_later_formats_open_for_ever(fixture: Path) -> None:
+    second = fixture.with_name("format-1.1.onnx")
+    model = onnxport.load(second)
+    for case in json.loads(second.with_suffix(".json").read_text("utf-8")):
+        assert model.predict(case["row"]) == case["answer"]
+    assert model.manifest["format"] == "1.1"
+    assert model.signature.targets == ("back", "member")
+
+
+def test_a_reader_of_the_first_format_refuses_what_came_later(fixture: Path) -> None:
+    """It knows neither these tasks nor these roles, so that it can't answer wrongly."""
+    manifest = _manifest(fixture.with_name("format-1.1.onnx"))
+    known = ("binary_classification", "multiclass_classification", "regression")
+    assert manifest["model"]["task"] not in known
+    assert "classes" not in manifest
+
+
+@pytest.mark.parametrize(
+    ("edit", "said"),
+    [
+        (lambda m: m["target_classes"].pop(), "the classes don't fit the targets"),
+        (lambda m: m.pop("target_classes"), "the classes don't fit the task"),
+        (lambda m: m.update(classes=m["target_classes"][0]), "the classes don't fit the task"),
+        (lambda m: m["target_classes"][1].update(values=["a", "a"]), "two have one label"),
+        (lambda m: m["target_classes"][1].update(values=[]), "the classes are fewer than two"),
+        (
+            lambda m: m["target_classes"][1].update(values=["a"]),
+            "the outputs don't fit the classes",
+        ),
+        (lambda m: m["target_classes"][1].update(values=[None, 1]), "a label is no string"),
+        (lambda m: m["targets"].pop(), "the classes don't fit the targets"),
+        (lambda m: m["outputs"][0].update(shape=[None]), "the classes don't fit the targets"),
+        (lambda m: m["outputs"][1].update(role="score"), "the outputs don't fit the task"),
+        (lambda m: m["model"].update(task="outlier_detection"), "the outputs don't fit the task"),
+        (lambda m: m["model"].update(task="clustering"), "the classes don't fit the task"),
+        (lambda m: m["model"].update(task="transformation"), "the outputs don't fit the task"),
+    ],
+    ids=range(13),
+)
+def test_manifests_of_several_targets_that_do_not_fit(edit: Any, said: str, fixture: Path) -> None:
+    second = fixture.with_name("format-1.1.onnx")
+    manifest = _manifest(second)
+    edit(manifest)
+    with pytest.raises(ModelFileError) as caught:
+        onnxport.load(_edited(second, manifest=json.dumps(manifest)))
+    assert said in str(caught.value)
+
+
+@pytest.mark.parametrize("codes", [[0, 0], [[0]] * 32, [[0, 9]] * 32, [[True, 0]] * 32, [1] * 32])
+def test_expected_codes_that_do_not_fit(codes: Any, fixture: Path) -> None:
+    second = fixture.with_name("format-1.1.onnx")
+    selftest = json.loads(read_metadata(second.read_bytes())[SELFTEST_KEY])
+    selftest["expect"]["code"] = codes
+    with pytest.raises(ModelFileError, match=r"onnxport\.selftest: it "):
+        onnxport.load(_edited(second, selftest=json.dumps(selftest)))
+
+
 def test_other_tools_read_it(fixture: Path) -> None:
     onnx.checker.check_model(str(fixture), full_check=True)
     model = onnx.load(fixture)
