@@ -8,6 +8,8 @@ from typing import Any
 from sklearn.calibration import CalibratedClassifierCV
 from sklearn.compose import TransformedTargetRegressor
 from sklearn.ensemble import (
+    HistGradientBoostingClassifier,
+    HistGradientBoostingRegressor,
     StackingClassifier,
     StackingRegressor,
     VotingClassifier,
@@ -21,6 +23,7 @@ from sklearn.multioutput import MultiOutputClassifier, MultiOutputRegressor
 from sklearn.pipeline import Pipeline
 
 _STACKING = (StackingClassifier, StackingRegressor)
+_HISTOGRAM = (HistGradientBoostingClassifier, HistGradientBoostingRegressor)
 _MANY = (
     *_STACKING,
     MultiOutputClassifier,
@@ -54,6 +57,8 @@ def _inside(estimator: Any) -> list[Any]:
         return [estimator.regressor_]
     if isinstance(estimator, FrozenEstimator):
         return [estimator.estimator]
+    if isinstance(estimator, _HISTOGRAM) and getattr(estimator, "_preprocessor", None) is not None:
+        return [estimator._preprocessor]
     if isinstance(estimator, CalibratedClassifierCV):
         return [fold.estimator for fold in estimator.calibrated_classifiers_]
     if isinstance(estimator, _STACKING) and estimator.passthrough:
