@@ -65,12 +65,18 @@ def summed(graph: Graph, terms: Sequence[str]) -> str:
     return total
 
 
-def weighted_mean(graph: Graph, terms: Sequence[str], weights: Sequence[float] | None) -> str:
-    """numpy.average: Σ wᵢ xᵢ / Σ wᵢ."""
+def weighted_sum(graph: Graph, terms: Sequence[str], weights: Sequence[float] | None) -> str:
+    """Σ wᵢ xᵢ, one after the other."""
     if weights is None:
-        return graph.node("Div", summed(graph, terms), graph.constant(float(len(terms))))
+        return summed(graph, terms)
     scaled = [
         graph.node("Mul", term, graph.constant(float(weight)))
         for term, weight in zip(terms, weights, strict=True)
     ]
-    return graph.node("Div", summed(graph, scaled), graph.constant(float(np.sum(weights))))
+    return summed(graph, scaled)
+
+
+def weighted_mean(graph: Graph, terms: Sequence[str], weights: Sequence[float] | None) -> str:
+    """numpy.average: Σ wᵢ xᵢ / Σ wᵢ."""
+    total = float(len(terms) if weights is None else np.sum(weights))
+    return graph.node("Div", weighted_sum(graph, terms, weights), graph.constant(total))

@@ -99,8 +99,8 @@ def add_operator(
     for tree, weight, target in zip(trees, leaves.weights, leaves.targets, strict=True):
         _write_tree(parts, tree, weight, target, x.width if turns else 0, single=single)
     dtype = np.float32 if single else np.float64
-    missing = np.concatenate(parts.missing_true)
-    tracks = {"nodes_missing_value_tracks_true": missing.tolist()} if missing.any() else {}
+    missing = _integers(parts.missing_true)
+    tracks = {"nodes_missing_value_tracks_true": missing} if any(missing) else {}
     modes = np.full(parts.nodes, _LEQ, dtype=np.uint8)
     return graph.node(
         "TreeEnsemble",
@@ -174,9 +174,9 @@ def _write_tree(
 def _write_lone_leaf(parts: _Parts, weight: Array, target: Array) -> None:
     """A split whose sides are the same."""
     zero, one = np.zeros(1), np.ones(1)
-    for piece in (parts.feature, parts.split):
+    for piece in (parts.feature, parts.split, parts.missing_true):
         piece.append(zero)
-    for piece in (parts.missing_true, parts.true_leaf, parts.false_leaf):
+    for piece in (parts.true_leaf, parts.false_leaf):
         piece.append(one)
     parts.true.append(zero + parts.leaves)
     parts.false.append(one + parts.leaves)

@@ -78,10 +78,16 @@ def _looked_up(
 
 
 def tree_input(
-    emission: Emission, estimator: Any, columns: Columns, trees: Sequence[Tree], *, single: bool
+    emission: Emission,
+    estimator: Any,
+    columns: Columns,
+    trees: Sequence[Tree],
+    *,
+    single: bool,
+    infinite: bool = False,
 ) -> TreeInput:
     """X as the trees see it: rounded to float32 where the library does, rows beyond float32 marked
-    as refused.
+    as refused, unless the library takes them (infinite).
     """
     if not (single or columns.exact):
         raise refuse(emission, estimator, _SHAKY)
@@ -93,9 +99,9 @@ def tree_input(
     if not single:
         return TreeInput(x, len(columns), single=False)
     rounded = graph.cast(x, TensorProto.FLOAT)
-    if not columns.raw:
-        infinite = graph.to_double(graph.node("IsInf", rounded))
-        found = graph.node("ReduceMax", infinite, graph.integers([1]), keepdims=1)
+    if not (columns.raw or infinite):
+        beyond = graph.to_double(graph.node("IsInf", rounded))
+        found = graph.node("ReduceMax", beyond, graph.integers([1]), keepdims=1)
         emission.refused.append(graph.cast(found, TensorProto.BOOL))
     return TreeInput(rounded, len(columns), single=True)
 

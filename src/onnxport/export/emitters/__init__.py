@@ -18,6 +18,7 @@ from onnxport.export.emitters import (
     histogram,
     imputing,
     inverses,
+    isolation,
     isotonic,
     linear,
     mixtures,
@@ -33,6 +34,7 @@ from onnxport.export.emitters import (
     text,
     thresholds,
     vectors,
+    weighting,
 )
 from onnxport.export.registry import RULES, emit
 
@@ -52,6 +54,7 @@ EMITTERS = (
     histogram,
     imputing,
     inverses,
+    isolation,
     isotonic,
     linear,
     mixtures,
@@ -67,6 +70,7 @@ EMITTERS = (
     text,
     thresholds,
     vectors,
+    weighting,
 )
 
 __all__ = ["EMITTERS", "RULES", "emit"]

@@ -1,6 +1,6 @@
-"""Estimators that combine others: voting, stacking, bagging, boosting by weights.
+"""Estimators that combine others: voting, stacking, bagging.
 
-Sources: `sklearn/ensemble/_voting.py`, `_stacking.py`, `_bagging.py`, `_weight_boosting.py`.
+Sources: `sklearn/ensemble/_voting.py`, `_stacking.py`, `_bagging.py`.
 """
 
 from __future__ import annotations
@@ -8,9 +8,7 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from onnx import TensorProto
 from sklearn.ensemble import (
-    AdaBoostClassifier,
     BaggingClassifier,
     BaggingRegressor,
     StackingClassifier,
@@ -20,17 +18,16 @@ from sklearn.ensemble import (
 )
 
 from onnxport.export.decisions import (
-    binary_from_raw,
     code_from_raw,
 )
-from onnxport.export.graph import Columns, joined, number_columns
+from onnxport.export.graph import Array, Columns, joined, number_columns
 from onnxport.export.members import (
     classified,
     one_hot,
     probabilities_of,
-    summed,
     valued,
     weighted_mean,
+    weighted_sum,
 )
 from onnxport.export.registry import (
     Classified,
@@ -40,6 +37,7 @@ from onnxport.export.registry import (
     emits,
     numbers_only,
     refuse,
+    transforms,
 )
 
 
@@ -54,6 +52,16 @@ def _voting_check(estimator: Any) -> Refusal | None:
     return None
 
 
+def _voting_transform_check(estimator: Any) -> Refusal | None:
+    if estimator.voting == "soft" and not estimator.flatten_transform:
+        return Refusal(
+            "flatten_transform",
+            "its transform has three dimensions, and a step in the middle gives a table",
+            "Set flatten_transform=True.",
+        )
+    return _voting_check(estimator)
+
+
 @emits(VotingClassifier, check=_voting_check)
 def emit_voting_classifier(emission: Emission, estimator: Any, columns: Columns) -> Classified:
     """Soft: the mean of probabilities. Hard: the code with the most votes, the first of equals."""
@@ -66,17 +74,40 @@ def emit_voting_classifier(emission: Emission, estimator: Any, columns: Columns)
         ]
         proba = weighted_mean(graph, terms, weights)
         return Classified(code_from_raw(graph, proba), proba)
-    votes = [
-        one_hot(graph, classified(emission, member, columns, name).code, classes)
-        for name, member in _members(estimator)
-    ]
-    return Classified(code_from_raw(graph, weighted_mean(graph, votes, weights)), None)
+    codes = [classified(emission, member, columns, name).code for name, member in _members(estimator)]
+    votes = [one_hot(graph, code, classes) for code in codes]
+    return Classified(code_from_raw(graph, weighted_sum(graph, votes, weights)), None)
+
+
+@transforms(VotingClassifier, check=_voting_transform_check)
+def emit_voting_transform(emission: Emission, estimator: Any, columns: Columns) -> Columns:
+    """Soft: the members' probabilities side by side. Hard: their codes."""
+    graph, parts = emission.graph, []
+    for name, member in _members(estimator):
+        result = classified(emission, member, columns, name)
+        if estimator.voting == "hard":
+            code = graph.node("Unsqueeze", result.code, graph.integers([1]))
+            parts.append(number_columns(graph.to_double(code), 1, dtype="int64", finite=True))
+        elif result.proba is not None:
+            parts.append(number_columns(result.proba, len(estimator.classes_), exact=False))
+    return joined(parts)
 
 
 @emits(VotingRegressor)
 def emit_voting_regressor(emission: Emission, estimator: Any, columns: Columns) -> Valued:
     terms = [valued(emission, member, columns, name) for name, member in _members(estimator)]
     return Valued(weighted_mean(emission.graph, terms, estimator._weights_not_none))
+
+
+@transforms(VotingRegressor)
+def emit_voting_regressor_transform(
+    emission: Emission, estimator: Any, columns: Columns
+) -> Columns:
+    """The members' answers side by side."""
+    return joined(
+        number_columns(valued(emission, member, columns, name), 1, exact=False)
+        for name, member in _members(estimator)
+    )
 
 
 def _stacked(emission: Emission, estimator: Any, columns: Columns) -> Columns:
@@ -105,7 +136,8 @@ def _stack_part(
         return number_columns(result.decision, 1 if classes == 2 else classes)
     if method == "predict":
         column = graph.node("Unsqueeze", result.code, graph.integers([1]))
-        return number_columns(graph.to_double(column), 1)
+        labels = graph.constant(_numeric_classes(emission, member))
+        return number_columns(graph.node("Gather", labels, column), 1, finite=True)
     reason = f"its {method} doesn't convert"
     raise refuse(
         emission, member, Refusal("stack_method", reason, "Set stack_method='predict_proba'.")
@@ -113,13 +145,31 @@ def _stack_part(
 
 
 def _stacking_check(estimator: Any) -> Refusal | None:
-    if isinstance(estimator.classes_, list):
+    if isinstance(getattr(estimator, "classes_", None), list):
         return Refusal(
             "y",
             "multi-label targets don't convert yet",
             "Use MultiOutputClassifier with a StackingClassifier inside.",
         )
     return None
+
+
+def _numeric_classes(emission: Emission, member: Any) -> Array:
+    """What a member's predict answers, which the final estimator takes as numbers; one that was
+    fitted beforehand has labels of its own.
+    """
+    classes = np.asarray(member.classes_)
+    if classes.dtype.kind not in "biuf":
+        reason = "the final estimator gets its labels as they are, and they are no numbers"
+        nearest = "Set stack_method='predict_proba'."
+        raise refuse(emission, member, Refusal("stack_method", reason, nearest))
+    return classes.astype(np.float64)
+
+
+@transforms(StackingClassifier, StackingRegressor, check=_stacking_check)
+def emit_stacking_transform(emission: Emission, estimator: Any, columns: Columns) -> Columns:
+    """What the final estimator sees."""
+    return _stacked(emission, estimator, columns)
 
 
 @emits(StackingClassifier, check=_stacking_check)
@@ -136,15 +186,20 @@ def emit_stacking_regressor(emission: Emission, estimator: Any, columns: Columns
 
 @emits(BaggingClassifier)
 def emit_bagging_classifier(emission: Emission, estimator: Any, columns: Columns) -> Classified:
-    """The mean of the members' probabilities, each on its own subset of features."""
+    """The mean of the members' probabilities, or of their votes where they have none, each on its
+    own subset of features.
+    """
     graph, classes = emission.graph, len(estimator.classes_)
     terms = []
     for i, (member, features) in enumerate(
         zip(estimator.estimators_, estimator.estimators_features_, strict=True)
     ):
-        proba = probabilities_of(
-            emission, member, columns.pick(features.tolist()), f"estimators_[{i}]"
-        )
+        name, seen = f"estimators_[{i}]", columns.pick(features.tolist())
+        if hasattr(member, "predict_proba"):
+            proba = probabilities_of(emission, member, seen, name)
+        else:
+            code = classified(emission, member, seen, name).code
+            proba = one_hot(graph, code, len(member.classes_))
         if len(member.classes_) != classes:
             place = np.zeros((len(member.classes_), classes))
             place[np.arange(len(member.classes_)), member.classes_] = 1.0
@@ -163,29 +218,3 @@ def emit_bagging_regressor(emission: Emission, estimator: Any, columns: Columns)
         )
     ]
     return Valued(weighted_mean(emission.graph, terms, None))
-
-
-@emits(AdaBoostClassifier)
-def emit_ada_boost(emission: Emission, estimator: Any, columns: Columns) -> Classified:
-    """SAMME (Zhu et al., 2009): each member adds its weight to its class and takes some from the
-    others.
-    """
-    graph, classes = emission.graph, len(estimator.classes_)
-    terms = []
-    for i, (member, weight) in enumerate(
-        zip(estimator.estimators_, estimator.estimator_weights_, strict=False)
-    ):
-        code = classified(emission, member, columns, f"estimators_[{i}]").code
-        own = np.searchsorted(estimator.classes_, member.classes_)
-        code = graph.node("Gather", graph.integers(own), code)
-        hot = graph.cast(one_hot(graph, code, classes), TensorProto.BOOL)
-        other = graph.constant(-1 / (classes - 1) * weight)
-        terms.append(graph.node("Where", hot, graph.constant(float(weight)), other))
-    total = graph.constant(float(estimator.estimator_weights_.sum()))
-    raw = graph.node("Div", summed(graph, terms), total)
-    if classes == 2:
-        signs = graph.node("Mul", raw, graph.constant([[-1.0, 1.0]]))
-        decision = graph.node("ReduceSum", signs, graph.integers([1]), keepdims=1)
-        return binary_from_raw(graph, decision)
-    share = graph.node("Div", raw, graph.constant(float(classes - 1)))
-    return Classified(code_from_raw(graph, raw), graph.node("Softmax", share, axis=1), raw)

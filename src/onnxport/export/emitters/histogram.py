@@ -122,9 +122,7 @@ def _on_sets(dump: _Dump, sets: Sequence[dict[bytes, int]], starts: Array) -> Tr
     return replace(tree, feature=feature, threshold=threshold)
 
 
-def _sides(
-    emission: Emission, codes: Columns, sets: Sequence[dict[bytes, int]]
-) -> list[Columns]:
+def _sides(emission: Emission, codes: Columns, sets: Sequence[dict[bytes, int]]) -> list[Columns]:
     """A column of 0 and 1 for each set. codes: a column a feature, NaN where missing or unknown."""
     graph, parts = emission.graph, []
     for column, known in zip(codes.items, sets, strict=True):
