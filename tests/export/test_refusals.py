@@ -12,8 +12,6 @@ from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.cluster import DBSCAN
 from sklearn.compose import ColumnTransformer
 from sklearn.ensemble import (
-    GradientBoostingRegressor,
-    HistGradientBoostingClassifier,
     RandomForestClassifier,
 )
 from sklearn.impute import SimpleImputer
@@ -85,7 +83,6 @@ def test_a_subclass_is_unknown(tmp_path: Path) -> None:
             "add_indicator",
             "Set add_indicator=False.",
         ),
-        (GradientBoostingRegressor(init=Ridge()), "", "init", "Use init=None or init='zero'."),
         (
             Pipeline([("deep", Pipeline([("in", FunctionTransformer(np.abs))])), ("end", Ridge())]),
             "deep.in",
@@ -93,7 +90,7 @@ def test_a_subclass_is_unknown(tmp_path: Path) -> None:
             "before calling the model",
         ),
     ],
-    ids=["func", "add_indicator", "init", "nested"],
+    ids=["func", "add_indicator", "nested"],
 )
 def test_a_parameter(model: Any, step: str, parameter: str, nearest: str, tmp_path: Path) -> None:
     X, y = data.diabetes()
@@ -102,13 +99,6 @@ def test_a_parameter(model: Any, step: str, parameter: str, nearest: str, tmp_pa
     assert (caught.value.step, caught.value.parameter) == (step, parameter)
     assert nearest in caught.value.nearest
     assert parameter in str(caught.value)
-
-
-def test_categorical_splits(tmp_path: Path) -> None:
-    X, y = data.mixed()
-    X = X[["city", "age"]].astype({"city": "category"})
-    model = HistGradientBoostingClassifier(max_iter=5).fit(X, y)
-    assert "categorical_features" in _fails(model, tmp_path / "m.onnx", X)
 
 
 def test_a_string_column_with_nulls(tmp_path: Path) -> None:

@@ -11,11 +11,14 @@ import numpy as np
 from sklearn.ensemble import (
     BaggingClassifier,
     BaggingRegressor,
+    ExtraTreesClassifier,
+    RandomForestClassifier,
     StackingClassifier,
     StackingRegressor,
     VotingClassifier,
     VotingRegressor,
 )
+from sklearn.tree import DecisionTreeClassifier, ExtraTreeClassifier
 
 from onnxport.export.decisions import (
     code_from_raw,
@@ -74,7 +77,9 @@ def emit_voting_classifier(emission: Emission, estimator: Any, columns: Columns)
         ]
         proba = weighted_mean(graph, terms, weights)
         return Classified(code_from_raw(graph, proba), proba)
-    codes = [classified(emission, member, columns, name).code for name, member in _members(estimator)]
+    codes = [
+        classified(emission, member, columns, name).code for name, member in _members(estimator)
+    ]
     votes = [one_hot(graph, code, classes) for code in codes]
     return Classified(code_from_raw(graph, weighted_sum(graph, votes, weights)), None)
 
@@ -86,6 +91,7 @@ def emit_voting_transform(emission: Emission, estimator: Any, columns: Columns) 
     for name, member in _members(estimator):
         result = classified(emission, member, columns, name)
         if estimator.voting == "hard":
+            _note_jumps(emission, member)
             code = graph.node("Unsqueeze", result.code, graph.integers([1]))
             parts.append(number_columns(graph.to_double(code), 1, dtype="int64", finite=True))
         elif result.proba is not None:
@@ -137,6 +143,7 @@ def _stack_part(
     if method == "predict":
         column = graph.node("Unsqueeze", result.code, graph.integers([1]))
         labels = graph.constant(_numeric_classes(emission, member))
+        _note_jumps(emission, member)
         return number_columns(graph.node("Gather", labels, column), 1, finite=True)
     reason = f"its {method} doesn't convert"
     raise refuse(
@@ -152,6 +159,16 @@ def _stacking_check(estimator: Any) -> Refusal | None:
             "Use MultiOutputClassifier with a StackingClassifier inside.",
         )
     return None
+
+
+_EXACT = (DecisionTreeClassifier, ExtraTreeClassifier, RandomForestClassifier, ExtraTreesClassifier)
+
+
+def _note_jumps(emission: Emission, member: Any) -> None:
+    """A label that becomes a number jumps where the member's scores tie, which hangs on their last
+    bit.
+    """
+    emission.shaky_trees |= type(member) not in _EXACT
 
 
 def _numeric_classes(emission: Emission, member: Any) -> Array:
