@@ -101,6 +101,8 @@ def _with_texts(
 ) -> tuple[tuple[Tensor, ...], dict[str, tuple[str, int]]]:
     """The layout with the text tensors, and without a text's string tensor where nothing reads it."""
     read = emission.graph.needed(output.tensor for output in outputs)
+    for dense in read & emission.graph.sparse.keys():
+        emission.widen(2 * emission.graph.sparse[dense].size)
     texts = {text.feature for text in emission.texts}
     unread = {places[name][0] for name in texts} - read
     kept = [tensor for tensor in tensors if tensor.name not in unread]

@@ -97,6 +97,18 @@ class Columns:
         return all(column.origin is not None and column.origin.raw for column in self.items)
 
 
+@dataclass(frozen=True, slots=True)
+class Sparse:
+    """The entries of a mostly-zero matrix of `size` columns: int64 and double tensors [N, entries].
+
+    A row names a place once, in rising order; what it doesn't use has place 0 and value 0.
+    """
+
+    places: str
+    values: str
+    size: int
+
+
 class Graph:
     """Collects nodes and constants, and makes one model of what the outputs need."""
 
@@ -106,6 +118,7 @@ class Graph:
         self._initializers: list[onnx.TensorProto] = []
         self._count = 0
         self._bytes = 0
+        self.sparse: dict[str, Sparse] = {}  # what dense tensors were made of
 
     def name(self, hint: str) -> str:
         """A tensor name that isn't taken."""

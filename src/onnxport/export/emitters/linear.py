@@ -36,6 +36,7 @@ from onnxport.export.registry import (
     finite_only,
     numbers_only,
 )
+from onnxport.export.sparse import product
 
 
 def linear(emission: Emission, estimator: Any, columns: Columns, coef: Any, intercept: Any) -> str:
@@ -46,8 +47,8 @@ def linear(emission: Emission, estimator: Any, columns: Columns, coef: Any, inte
         emission.relax(TOLERANT_BAR)
     graph = emission.graph
     weights = np.atleast_2d(np.asarray(coef, dtype=np.float64)).T
-    product = graph.node("MatMul", graph.matrix(columns), graph.constant(weights))
-    return graph.node("Add", product, graph.constant(np.ravel(intercept)))
+    scores = product(graph, columns, weights)
+    return graph.node("Add", scores, graph.constant(np.ravel(intercept)))
 
 
 def _decision(emission: Emission, estimator: Any, columns: Columns) -> str:

@@ -19,6 +19,7 @@ from onnxport.export.registry import (
     finite_only,
     numbers_only,
 )
+from onnxport.export.sparse import product
 
 
 @emits(
@@ -44,7 +45,7 @@ def emit_projection(emission: Emission, estimator: Any, columns: Columns) -> Col
     if columns.single:
         emission.relax(TOLERANT_BAR)
     graph, components = emission.graph, estimator.components_
-    x = graph.node("MatMul", graph.matrix(columns), graph.constant(components.T))
+    x = product(graph, columns, components.T)
     mean = getattr(estimator, "mean_", None)
     if mean is not None:
         x = graph.node("Sub", x, graph.constant(np.ravel(mean) @ components.T))

@@ -16,8 +16,9 @@ from sklearn.feature_extraction.text import (
 )
 
 from onnxport.analysis import MAX_NGRAM, MAX_PATTERN, check_analysis
-from onnxport.export.graph import ML, Columns, number_columns
+from onnxport.export.graph import ML, Columns, Graph, Sparse, number_columns
 from onnxport.export.registry import Emission, Refusal, emits, finite_only, numbers_only, refuse
+from onnxport.export.sparse import entries_of, scattered
 from onnxport.signature import NGRAM_SEPARATOR, Analysis
 
 _DTYPES = (np.float64, np.float32, np.int64, np.int32)
@@ -139,61 +140,54 @@ def _term_ids(emission: Emission, estimator: Any, columns: Columns) -> str:
     return graph.node("Squeeze", ids, graph.integers([1]))
 
 
-def _scattered(emission: Emission, ids: str, values: str, size: int, reduction: str = "add") -> str:
-    """A value for each n-gram brought to its term's column; 0 for terms that a row lacks, and for
-    n-grams without a term, which must have the value 0. Double [N, size].
+def _counts(emission: Emission, estimator: Any, columns: Columns) -> Sparse:
+    """How often a row holds each term; with `binary`, whether.
+
+    Equal ids stand together once they are sorted: each run of them is an entry. Entry 0 is empty.
     """
     graph = emission.graph
-    emission.widen(size)
-    rows = graph.node("Shape", ids, start=0, end=1)
-    shape = graph.node("Concat", rows, graph.integers([size]), axis=0)
-    zeros = graph.node("Expand", graph.constant(0.0), shape)
-    places = graph.node("Max", ids, graph.integers([0]))
-    return graph.node("ScatterElements", zeros, places, values, axis=1, reduction=reduction)
-
-
-def _frequencies(
-    emission: Emission, estimator: Any, columns: Columns, *, sublinear: bool = False
-) -> str:
-    """How often a row holds each term; with `binary`, whether; `sublinear`, 1 + log of it."""
-    graph, size = emission.graph, len(estimator.vocabulary_)
     ids = _term_ids(emission, estimator, columns)
-    known = graph.to_double(graph.node("GreaterOrEqual", ids, graph.integers([0])))
-    if estimator.binary:  # sublinear or not: 1 + log 1 is 1
-        return _scattered(emission, ids, known, size, "max")
-    counts = _scattered(emission, ids, known, size)
-    if not sublinear:
-        return counts
-    single = np.dtype(estimator.dtype) == np.float32
-    places = graph.node("Max", ids, graph.integers([0]))
-    own = graph.node("GatherElements", counts, places, axis=1)
-    table = 1 + np.log(np.maximum(np.arange(_KNOWN_LOGS), 1).astype("f4" if single else "f8"))
-    few = graph.node("Less", own, graph.constant(float(_KNOWN_LOGS)))
-    index = graph.cast(graph.node("Where", few, own, graph.constant(0.0)), TensorProto.INT64)
-    many = graph.node("Add", graph.node("Log", own), graph.constant(1.0))
-    looked_up = graph.node("Gather", graph.constant(table), index)
-    weight = graph.node("Where", few, looked_up, many)
-    weight = graph.rounded(weight) if single else weight
-    return _scattered(emission, ids, graph.node("Mul", weight, known), size, "max")
+    length = graph.node("Shape", ids, start=1, end=2)
+    ordered, _ = graph.several("TopK", 2, ids, length, axis=1, largest=0, sorted=1)
+    one = graph.integers([1])
+    column = graph.node("Concat", graph.node("Shape", ids, start=0, end=1), one, axis=0)
+    before = graph.node("Expand", graph.integers([-2]), column)
+    shifted = graph.node("Concat", before, ordered, axis=1)
+    previous = graph.node("Slice", shifted, graph.integers([0]), graph.integers([-1]), one)
+    starts = graph.node("Not", graph.node("Equal", ordered, previous))
+    runs = graph.node("CumSum", graph.cast(starts, TensorProto.INT64), graph.constant(1, np.int64))
+    known = graph.to_double(graph.node("GreaterOrEqual", ordered, graph.integers([0])))
+    shape = graph.node("Shape", shifted)
+    places = graph.node(
+        "ScatterElements",
+        graph.node("Expand", graph.integers([0]), shape),
+        runs,
+        graph.node("Max", ordered, graph.integers([0])),
+        axis=1,
+        reduction="max",
+    )
+    zeros = graph.node("Expand", graph.constant(0.0), shape)
+    how = "max" if estimator.binary else "add"
+    counts = graph.node("ScatterElements", zeros, runs, known, axis=1, reduction=how)
+    return Sparse(places, counts, len(estimator.vocabulary_))
 
 
 @emits(CountVectorizer, check=_check)
 def emit_counts(emission: Emission, estimator: Any, columns: Columns) -> Columns:
-    counts = _frequencies(emission, estimator, columns)
+    counts = _counts(emission, estimator, columns)
     dtype = str(np.dtype(estimator.dtype))
-    return number_columns(counts, len(estimator.vocabulary_), dtype=dtype, finite=True)
+    return number_columns(scattered(emission.graph, counts), counts.size, dtype=dtype, finite=True)
 
 
 @emits(TfidfVectorizer, check=_tfidf_check)
 def emit_tfidf(emission: Emission, estimator: Any, columns: Columns) -> Columns:
     """Term frequency · inverse document frequency, over the row's norm."""
-    weighting = estimator._tfidf
-    sublinear = bool(weighting.sublinear_tf)
-    x = _frequencies(emission, estimator, columns, sublinear=sublinear)
+    counts = _counts(emission, estimator, columns)
     single = np.dtype(estimator.dtype) == np.float32
-    x = _weighted(emission, weighting, x, len(estimator.vocabulary_), single=single)
+    weighted = _weighted(emission.graph, estimator._tfidf, counts, single=single)
     dtype = "float32" if single else "float64"
-    return number_columns(x, len(estimator.vocabulary_), dtype=dtype, finite=True)
+    dense = scattered(emission.graph, weighted)
+    return number_columns(dense, counts.size, dtype=dtype, finite=True)
 
 
 @emits(TfidfTransformer, check=_weights_check)
@@ -201,35 +195,55 @@ def emit_tfidf_transformer(emission: Emission, estimator: Any, columns: Columns)
     """The same on counts; zeros stay zeros whatever is done to the others."""
     numbers_only(emission, estimator, columns)
     finite_only(emission, columns)
-    graph, x = emission.graph, emission.graph.matrix(columns)
-    single, exact = columns.single, columns.exact
-    if estimator.sublinear_tf:
-        exact = False
-        weight = graph.node("Add", graph.node("Log", x), graph.constant(1.0))
-        weight = graph.rounded(weight) if single else weight
-        zero = graph.constant(0.0)
-        x = graph.node("Where", graph.node("Equal", x, zero), zero, weight)
-    x = _weighted(emission, estimator, x, len(columns), single=single)
+    graph, single, exact = emission.graph, columns.single, columns.exact
+    entries = entries_of(graph, columns)
     dtype = "float32" if single else "float64"
-    return number_columns(x, len(columns), dtype=dtype, finite=False, exact=exact)
+    if entries is not None and columns.dtype.kind == "i":
+        x = scattered(graph, _weighted(graph, estimator, entries, single=single))
+        return number_columns(x, len(columns), dtype=dtype, finite=True, exact=exact)
+    emission.widen(4 * len(columns))
+    dense = Sparse("", graph.matrix(columns), len(columns))
+    x = _weighted(graph, estimator, dense, single=single).values
+    exact = exact and not estimator.sublinear_tf
+    return number_columns(x, len(columns), dtype=dtype, exact=exact)
 
 
-def _weighted(emission: Emission, weighting: Any, x: str, size: int, *, single: bool) -> str:
-    """x · idf over its norm, added up from left to right as scikit-learn does; a row of zeros stays."""
-    graph = emission.graph
+def _weighted(graph: Graph, weighting: Any, counts: Sparse, *, single: bool) -> Sparse:
+    """Sublinear frequency · idf over the norm, added up from left to right as scikit-learn does; a
+    row of zeros stays. Dense counts have no places.
+    """
 
     def rounded(tensor: str) -> str:
         return graph.rounded(tensor) if single else tensor
 
+    x = counts.values
+    if weighting.sublinear_tf:
+        x = _sublinear(graph, x, single=single, whole=bool(counts.places))
     if hasattr(weighting, "idf_"):
-        x = rounded(graph.node("Mul", x, graph.constant(np.ravel(weighting.idf_))))
-    if weighting.norm is None:
-        return x
-    emission.widen(2 * size)
-    squared = weighting.norm == "l2"
-    sizes = rounded(graph.node("Mul", x, x)) if squared else graph.node("Abs", x)
-    sums = graph.node("CumSum", sizes, graph.constant(1, np.int64))
-    total = graph.node("Gather", sums, graph.integers([size - 1]), axis=1)
-    nothing = graph.node("Equal", total, graph.constant(0.0))
-    norm = graph.node("Sqrt", total) if squared else total
-    return rounded(graph.node("Div", x, graph.node("Where", nothing, graph.constant(1.0), norm)))
+        idf = graph.constant(np.ravel(weighting.idf_))
+        idf = graph.node("Gather", idf, counts.places) if counts.places else idf
+        x = rounded(graph.node("Mul", x, idf))
+    if weighting.norm is not None:
+        squared = weighting.norm == "l2"
+        sizes = rounded(graph.node("Mul", x, x)) if squared else graph.node("Abs", x)
+        sums = graph.node("CumSum", sizes, graph.constant(1, np.int64))
+        total = graph.node("Gather", sums, graph.integers([-1]), axis=1)
+        nothing = graph.node("Equal", total, graph.constant(0.0))
+        norm = graph.node("Sqrt", total) if squared else total
+        norm = graph.node("Where", nothing, graph.constant(1.0), norm)
+        x = rounded(graph.node("Div", x, norm))
+    return Sparse(counts.places, x, counts.size)
+
+
+def _sublinear(graph: Graph, x: str, *, single: bool, whole: bool) -> str:
+    """1 + log of all but zeros; of small whole numbers numpy's own, to the last bit."""
+    zero, one = graph.constant(0.0), graph.constant(1.0)
+    logs = graph.node("Add", graph.node("Log", x), one)
+    logs = graph.rounded(logs) if single else logs
+    if whole:
+        known = np.arange(1, _KNOWN_LOGS, dtype=np.float32 if single else np.float64)
+        table = graph.constant(np.concatenate([[0.0], np.log(known) + 1]))
+        few = graph.node("Less", x, graph.constant(float(_KNOWN_LOGS)))
+        index = graph.cast(graph.node("Where", few, x, zero), TensorProto.INT64)
+        return graph.node("Where", few, graph.node("Gather", table, index), logs)
+    return graph.node("Where", graph.node("Equal", x, zero), zero, logs)
