@@ -9,8 +9,14 @@ from typing import Any
 import numpy as np
 import pytest
 from sklearn.compose import TransformedTargetRegressor
-from sklearn.ensemble import RandomForestClassifier
+from sklearn.ensemble import (
+    HistGradientBoostingClassifier,
+    RandomForestClassifier,
+    StackingClassifier,
+    VotingClassifier,
+)
 from sklearn.experimental import enable_halving_search_cv
+from sklearn.frozen import FrozenEstimator
 from sklearn.linear_model import LinearRegression, LogisticRegression, Ridge
 from sklearn.metrics import f1_score, make_scorer
 from sklearn.model_selection import (
@@ -199,3 +205,41 @@ def test_inverses_that_are_refused(
         onnxport.save(model, tmp_path / "m.onnx", X)
     assert caught.value.parameter == parameter
     assert nearest in caught.value.nearest
+
+
+@pytest.mark.parametrize(
+    "last",
+    [TREE, FOREST, HistGradientBoostingClassifier(max_iter=5, random_state=0)],
+    ids=_name,
+)
+def test_trees_behind_lines(last: Any, tmp_path: Path) -> None:
+    """The last bits of the members' answers decide on which side of a split a row falls."""
+    members = [("line", SCALED), ("bayes", GaussianNB())]
+    _prove(StackingClassifier(members, final_estimator=last, cv=2), *data.cancer(), tmp_path)
+
+
+def test_labels_as_numbers(tmp_path: Path) -> None:
+    members = [("line", LINE), ("tree", TREE)]
+    model = StackingClassifier(members, cv=2, stack_method="predict")
+    _prove(model, *data.cancer(), tmp_path)
+
+
+@pytest.mark.parametrize("labels", [[5, 8, 11], [-1, 0, 1], [2.0, 3.0, 4.5]], ids=str)
+def test_labels_that_are_no_codes(labels: list[Any], tmp_path: Path) -> None:
+    X, y = data.wine()
+    y = np.array(labels)[np.unique(y, return_inverse=True)[1]]
+    members = [("line", SCALED), ("tree", TREE), ("bayes", GaussianNB())]
+    if isinstance(labels[0], float):  # scikit-learn takes 4.5 for a number
+        y = np.floor(y)
+    _prove(VotingClassifier(members), X, y, tmp_path)
+    _prove(OneVsOneClassifier(TREE), X, y, tmp_path)
+
+
+def test_members_that_vote_with_their_own_labels(tmp_path: Path) -> None:
+    X, y = data.wine()
+    y = np.unique(y, return_inverse=True)[1] * 2
+    members = [(str(i), FrozenEstimator(TREE.fit(X, y))) for i in range(2)]
+    model = VotingClassifier(members).fit(X, y)
+    first = X[y == 0]  # the library answers these only
+    with pytest.raises(ExportError, match="labels"):
+        onnxport.save(model, tmp_path / "m.onnx", first)

@@ -5,6 +5,8 @@ Sources: `sklearn/ensemble/_voting.py`, `_stacking.py`, `_bagging.py`.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -52,6 +54,15 @@ def _members(estimator: Any) -> list[tuple[str, Any]]:
 def _voting_check(estimator: Any) -> Refusal | None:
     if isinstance(estimator.classes_, list):
         return Refusal("y", "multi-label targets don't convert yet", "Fit one classifier a label.")
+    codes = list(range(len(estimator.classes_)))
+    if estimator.voting == "hard" and any(
+        member.classes_.tolist() != codes for member in estimator.estimators_
+    ):
+        return Refusal(
+            "estimators",
+            "a member that was fitted beforehand votes with labels of its own",
+            "Set voting='soft', or fit the members on labels 0, 1, 2 and so on.",
+        )
     return None
 
 
@@ -121,6 +132,8 @@ def _stacked(emission: Emission, estimator: Any, columns: Columns) -> Columns:
     parts = []
     for (name, member), method in zip(_members(estimator), estimator.stack_method_, strict=True):
         parts.append(_stack_part(emission, estimator, member, columns, name, method))
+        if method == "predict" and hasattr(estimator, "classes_"):
+            emission.shaky_trees |= not _is_forest(member)  # a label jumps where a last bit decides
     if estimator.passthrough:
         numbers_only(emission, estimator, columns)
         parts.append(columns)
@@ -149,6 +162,23 @@ def _stack_part(
     raise refuse(
         emission, member, Refusal("stack_method", reason, "Set stack_method='predict_proba'.")
     )
+
+
+def _is_forest(member: Any) -> bool:
+    """A tree or a forest, whose answers agree to the last bit."""
+    return type(member).__module__.startswith(("sklearn.tree.", "sklearn.ensemble._forest"))
+
+
+@contextmanager
+def _behind_members(emission: Emission, estimator: Any) -> Iterator[None]:
+    """Trees that are emitted inside split what the members answer, which other than forests differ
+    from the library's in the last bits.
+    """
+    before, emission.has_trees = emission.has_trees, False
+    yield
+    if emission.has_trees and not all(map(_is_forest, estimator.estimators_)):
+        emission.shaky_trees = True
+    emission.has_trees |= before
 
 
 def _stacking_check(estimator: Any) -> Refusal | None:
@@ -192,13 +222,15 @@ def emit_stacking_transform(emission: Emission, estimator: Any, columns: Columns
 @emits(StackingClassifier, check=_stacking_check)
 def emit_stacking_classifier(emission: Emission, estimator: Any, columns: Columns) -> Classified:
     seen = _stacked(emission, estimator, columns)
-    return classified(emission, estimator.final_estimator_, seen, "final_estimator_")
+    with _behind_members(emission, estimator):
+        return classified(emission, estimator.final_estimator_, seen, "final_estimator_")
 
 
 @emits(StackingRegressor)
 def emit_stacking_regressor(emission: Emission, estimator: Any, columns: Columns) -> Valued:
     seen = _stacked(emission, estimator, columns)
-    return Valued(valued(emission, estimator.final_estimator_, seen, "final_estimator_"))
+    with _behind_members(emission, estimator):
+        return Valued(valued(emission, estimator.final_estimator_, seen, "final_estimator_"))
 
 
 @emits(BaggingClassifier)
