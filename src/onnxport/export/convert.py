@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import numpy as np
 import onnx
 from onnx import TensorProto, helper
 
@@ -146,12 +147,15 @@ def _raw_columns(
             items.append(Column("", 0, 0, "number"))
         elif column.is_string:
             tensor, index = places[column.name]
-            items.append(Column(tensor, index, 1, "string", "object", Origin(column.name)))
+            origin = Origin(column.name)
+            items.append(Column(tensor, index, 1, "string", "object", origin, null=column.null))
         else:
             tensor = single if column.dtype == "float32" else NUMBERS
             place = places[column.name][1]
             dtype = str(column.numpy_dtype)
-            items.append(Column(tensor, place, width, "number", dtype, Origin(column.name)))
+            origin = Origin(column.name)
+            null = column.null if dtype == "object" else np.nan
+            items.append(Column(tensor, place, width, "number", dtype, origin, null=null))
     return Columns(tuple(items))
 
 

@@ -41,7 +41,8 @@ class Column:
 
     origin: the feature it derives from by a monotone map that can be inverted, or None.
     finite: it can't overflow, whatever the features. exact: it equals the library's to the last
-    bit. null: in a string column, the Python value (None or NaN) that the null token stands for.
+    bit. null: the Python value (None, NaN or pandas.NA) that the null token of a string column, or
+    the NaN of a number column of dtype object, stands for.
     """
 
     tensor: str
@@ -53,6 +54,11 @@ class Column:
     finite: bool = True
     exact: bool = True
     null: Any = None
+
+    @property
+    def missing(self) -> Any:
+        """The Python value of a null here: only strings and objects have another than NaN."""
+        return self.null if self.dtype == "object" else np.nan
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,6 +141,13 @@ class Graph:
             self._constants[key] = self.name("c")
             self._initializers.append(numpy_helper.from_array(array, self._constants[key]))
         return self._constants[key]
+
+    def text(self, value: str) -> str:
+        """A string constant, a scalar."""
+        name = self.name("c")
+        array = np.array(value, dtype=object)
+        self._initializers.append(numpy_helper.from_array(array, name))
+        return name
 
     def integers(self, values: int | Sequence[int] | Array) -> str:
         """An int64 constant."""

@@ -8,13 +8,43 @@ from typing import Any
 
 import numpy as np
 
+from onnxport.errors import ExportError
 from onnxport.export.graph import Array
 from onnxport.export.oracle import Oracle
 from onnxport.export.rows import UNSEEN
-from onnxport.export.sample import Table, take
+from onnxport.export.sample import Sample, Table, take
 from onnxport.signature import Feature
 
+_ROWS_WITH_NULL = 32
 _BEYOND_FLOAT32, _WITHIN_FLOAT32 = 1e39, 3.4e38
+
+
+def check_nulls(estimator: Any, sample: Sample) -> None:
+    """Refuses a column with several spellings of null that the estimator tells apart: a request
+    has only one.
+    """
+    for column in sample.used:
+        answers = [_answers_to_null(estimator, sample, column.name, n) for n in column.nulls]
+        if any(answer is None or not np.array_equal(answer, answers[0]) for answer in answers[1:]):
+            listed = " and ".join(repr(null) for null in column.nulls)
+            raise ExportError(
+                f"the column {column.name!r} holds {listed}, which the estimator tells apart, and "
+                "the API knows only one null; use one of them in training and in X"
+            )
+
+
+def _answers_to_null(estimator: Any, sample: Sample, name: str, null: Any) -> Any:
+    """What it answers to a few rows with this null in this column, or None where it refuses them."""
+    columns = tuple(replace(c, null=null) if c.name == name else c for c in sample.columns)
+    oracle = Oracle(estimator, replace(sample, columns=columns))
+    table = take(sample.table(), np.arange(min(sample.rows, _ROWS_WITH_NULL)))
+    table[name] = np.full_like(table[name], None if table[name].dtype == object else np.nan)
+    try:
+        if hasattr(estimator, "predict_proba"):
+            return np.asarray(oracle.call("predict_proba", table))
+        return oracle.predict(table)
+    except Exception:  # an estimator may refuse with any exception
+        return None
 
 
 def probe(
@@ -54,9 +84,11 @@ def _unseen(features: Sequence[Feature], categories: Mapping[str, set[Any]]) -> 
     """A value that nobody saw; numbers are categories only where an encoder was fitted on them."""
     values: dict[Feature, Any] = {f: UNSEEN for f in features if f.is_string}
     for feature in features:
-        known = categories.get(feature.name)
-        if known and not feature.is_string and feature.kind != "boolean":
-            values[feature] = max(float(value) for value in known) + 12345.0
+        known = {float(v) for v in categories.get(feature.name, ()) if not feature.is_string}
+        if known and feature.kind != "boolean":
+            values[feature] = max(known) + 12345.0
+        elif known and not {0.0, 1.0} <= known:
+            values[feature] = 0.0 if 1.0 in known else 1.0
     return values
 
 
@@ -98,4 +130,6 @@ def _column(feature: Feature, values: Sequence[Any]) -> Array:
 def _category(feature: Feature, value: Any) -> Any:
     if feature.is_string:
         return str(value)
+    if feature.kind == "boolean":
+        return bool(value)
     return int(value) if feature.kind == "integer" else float(value)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -16,6 +17,7 @@ import pandas as pd
 
 from onnxport.errors import ExportError, shorten
 from onnxport.export.graph import Array
+from onnxport.export.learned import NOTHING, Learned, distinct_nulls, is_missing
 from onnxport.signature import Kind
 
 Table = dict[str, Array]
@@ -25,6 +27,9 @@ Table = dict[str, Array]
 class SampleColumn:
     """One column of X. native: the pandas or numpy dtype it had. used: some step reads it. values:
     [rows].
+
+    null: the Python value (None, NaN or pandas.NA) that a null is restored to. nulls: all that the
+    column was seen to hold.
     """
 
     name: str
@@ -33,6 +38,8 @@ class SampleColumn:
     native: Any
     values: Array
     used: bool = True
+    null: Any = None
+    nulls: tuple[Any, ...] = ()
 
     @property
     def is_string(self) -> bool:
@@ -44,7 +51,7 @@ class SampleColumn:
         scikit-learn.
         """
         native = self.native
-        if self.is_string:
+        if self.is_string or native == np.dtype(object):
             return np.dtype(object)
         is_numpy = isinstance(native, np.dtype) and native.kind in "fiub"
         return native if is_numpy else np.dtype(np.float64)
@@ -87,11 +94,12 @@ class Sample:
                 for column, values in zip(self.columns, plain, strict=True)
             }
             return pd.DataFrame(series)
-        if any(column.is_string for column in self.columns):
-            return np.array([list(row) for row in zip(*plain, strict=True)], dtype=object).reshape(
-                rows, len(plain)
-            )
         dtype = np.result_type(*(column.numpy_dtype for column in self.columns))
+        if dtype == np.dtype(object):
+            matrix = np.empty((rows, len(plain)), dtype=object)
+            for i, (column, values) in enumerate(zip(self.columns, plain, strict=True)):
+                matrix[:, i] = _objects(column, values) if column.used else values
+            return matrix
         return _restore_matrix(np.column_stack(plain), dtype)
 
 
@@ -141,16 +149,24 @@ def read_texts(X: Any, names: Sequence[str] | None) -> Sample:
     return Sample((column,), as_frame=False, flat=True)
 
 
-def read_sample(X: Any, names: Sequence[str] | None, *, as_frame: bool, used: Array) -> Sample:
+def read_sample(
+    X: Any,
+    names: Sequence[str] | None,
+    *,
+    as_frame: bool,
+    used: Array,
+    known: Mapping[int, Learned] = MappingProxyType({}),
+) -> Sample:
     """X as a sample. `names`: the estimator's own, or the caller's, or None to take X's.
 
-    X: DataFrame (pandas, or anything with `to_pandas`) or 2-D array [rows, features].
+    X: DataFrame (pandas, or anything with `to_pandas`) or 2-D array [rows, features]. known: what
+    the estimator learned of its columns, for what X itself doesn't tell.
     Raises ExportError for what isn't a table of numbers, booleans and strings.
     """
     if hasattr(X, "to_pandas") and not isinstance(X, pd.DataFrame):
         X = X.to_pandas()
     if isinstance(X, pd.DataFrame):
-        return _from_frame(X, names, as_frame=as_frame, used=used)
+        return _from_frame(X, names, as_frame=as_frame, used=used, known=known)
     if hasattr(X, "toarray"):
         raise ExportError("X is a sparse matrix; pass X.toarray(), or a DataFrame")
     try:
@@ -168,14 +184,19 @@ def read_sample(X: Any, names: Sequence[str] | None, *, as_frame: bool, used: Ar
     _check_size(array.shape[0], array.shape[1], len(used))
     names = names or [f"x{i}" for i in range(array.shape[1])]
     columns = tuple(
-        _column(str(name), array[:, i], array.dtype, used=bool(used[i]))
+        _column(str(name), array[:, i], array.dtype, known.get(i, NOTHING), used=bool(used[i]))
         for i, name in enumerate(names)
     )
     return Sample(columns, as_frame)
 
 
 def _from_frame(
-    frame: pd.DataFrame, names: Sequence[str] | None, *, as_frame: bool, used: Array
+    frame: pd.DataFrame,
+    names: Sequence[str] | None,
+    *,
+    as_frame: bool,
+    used: Array,
+    known: Mapping[int, Learned],
 ) -> Sample:
     if not frame.columns.is_unique:
         raise ExportError("two columns of X share a name; rename one")
@@ -194,7 +215,13 @@ def _from_frame(
     _check_size(len(frame), frame.shape[1], len(used))
     labels = list(names) if names is not None else [str(name) for name in frame.columns]
     columns = tuple(
-        _column(label, frame.iloc[:, i], frame.dtypes.iloc[i], used=bool(used[i]))
+        _column(
+            label,
+            frame.iloc[:, i],
+            frame.dtypes.iloc[i],
+            known.get(i, NOTHING),
+            used=bool(used[i]),
+        )
         for i, label in enumerate(labels)
     )
     return Sample(columns if as_frame else _as_array(columns), as_frame)
@@ -204,7 +231,7 @@ def _as_array(columns: tuple[SampleColumn, ...]) -> tuple[SampleColumn, ...]:
     """The columns in the one dtype that an array of them has."""
     joint = np.result_type(*(column.numpy_dtype for column in columns))
     if joint == np.dtype(object):
-        return columns
+        return tuple(replace(column, native=joint) for column in columns)
     single = joint == np.float32
     return tuple(
         replace(
@@ -223,28 +250,52 @@ def _check_size(rows: int, width: int, expected: int) -> None:
         raise ExportError(f"X has {width} columns, and the estimator was fitted on {expected}")
 
 
-def _column(name: str, values: Any, native: Any, *, used: bool) -> SampleColumn:
+def _column(name: str, values: Any, native: Any, known: Learned, *, used: bool) -> SampleColumn:
     """Reads one column: what it holds decides its kind, not what pandas calls it."""
     if not used:
         return SampleColumn(name, "numeric", "float64", native, np.asarray(values), used=False)
-    if isinstance(native, pd.CategoricalDtype):
-        inner = native.categories.dtype
-        kind, dtype = _kind(name, values, inner)
-    else:
-        kind, dtype = _kind(name, values, native)
+    inner = native.categories.dtype if isinstance(native, pd.CategoricalDtype) else native
+    learned_strings = any(isinstance(value, str) for value in known.categories)
+    kind, dtype = _kind(name, values, inner, is_string=learned_strings)
+    missing = [is_missing(value) for value in values]
+    nulls = distinct_nulls(value for value, gone in zip(values, missing, strict=True) if gone)
+    null = _null(native, nulls or known.nulls)
     if kind == "categorical":
-        plain = np.array([None if _missing(v) else v for v in values], dtype=object)
-        return SampleColumn(name, kind, dtype, native, plain)
-    numbers = np.array([np.nan if _missing(v) else float(v) for v in values], dtype=np.float64)
-    return SampleColumn(name, kind, dtype, native, numbers)
+        plain = np.array(values, dtype=object)
+        plain[missing] = None
+        _check_text(name, plain)
+        return SampleColumn(name, kind, dtype, native, plain, null=null, nulls=nulls)
+    numbers = np.array([np.nan if is_missing(v) else float(v) for v in values], dtype=np.float64)
+    return SampleColumn(name, kind, dtype, native, numbers, null=null, nulls=nulls)
 
 
-def _kind(name: str, values: Any, dtype: Any) -> tuple[Kind, str]:
+def _null(native: Any, nulls: Sequence[Any]) -> Any:
+    """What a null of this dtype is; in a column of objects, the one that was seen."""
+    if isinstance(native, pd.StringDtype):
+        return native.na_value
+    if native != np.dtype(object):
+        return np.nan
+    return nulls[0] if nulls else None
+
+
+def _check_text(name: str, values: Array) -> None:
+    """Refuses strings that no request could hold."""
+    for value in set(values.tolist()) - {None}:
+        try:
+            value.encode("utf-8")
+        except UnicodeEncodeError as err:
+            raise ExportError(
+                f"the column {name!r} holds {shorten(ascii(value))}, which is no valid Unicode; clean it"
+            ) from err
+
+
+def _kind(name: str, values: Any, dtype: Any, *, is_string: bool) -> tuple[Kind, str]:
     if isinstance(dtype, pd.SparseDtype):
         raise ExportError(f"the column {name!r} is sparse; pass X.sparse.to_dense()")
     code = getattr(dtype, "kind", "O")
     if isinstance(dtype, pd.StringDtype) or code == "O":
-        return _object_kind(name, values)
+        strings = is_string or isinstance(dtype, pd.StringDtype)
+        return _object_kind(name, values, is_string=strings)
     if code == "b":
         return "boolean", "bool"
     if code in "iu":
@@ -256,9 +307,10 @@ def _kind(name: str, values: Any, dtype: Any) -> tuple[Kind, str]:
     )
 
 
-def _object_kind(name: str, values: Any) -> tuple[Kind, str]:
-    kinds = {type(v) for v in values if not _missing(v)}
-    if kinds <= {str, np.str_} and kinds:
+def _object_kind(name: str, values: Any, *, is_string: bool) -> tuple[Kind, str]:
+    """What an object column holds. is_string: it holds strings even where it holds only nulls."""
+    kinds = {type(v) for v in values if not is_missing(v)}
+    if kinds <= {str, np.str_} and (kinds or is_string):
         return "categorical", "string"
     if kinds <= {bool, np.bool_} and kinds:
         return "boolean", "bool"
@@ -270,8 +322,14 @@ def _object_kind(name: str, values: Any) -> tuple[Kind, str]:
     raise ExportError(f"the column {name!r} holds {found}; keep one type in each column")
 
 
-def _missing(value: Any) -> bool:
-    return value is None or value is pd.NA or value is pd.NaT or value != value
+def _objects(column: SampleColumn, values: Array) -> Array:
+    """As Python objects, with the column's own null."""
+    plain = np.array(values, dtype=object)
+    if column.kind == "boolean":
+        plain[values == 1] = True
+        plain[values == 0] = False
+    plain[[is_missing(value) for value in values.tolist()]] = column.null
+    return plain
 
 
 def _restore_series(column: SampleColumn, values: Array) -> Any:
@@ -280,8 +338,9 @@ def _restore_series(column: SampleColumn, values: Array) -> Any:
         return values
     if isinstance(native, pd.CategoricalDtype):
         return _restore_categorical(native, values)
-    if column.is_string:
-        return pd.Series(values, dtype=native if isinstance(native, pd.StringDtype) else object)
+    if column.is_string or native == np.dtype(object):
+        plain = _objects(column, values)
+        return pd.Series(plain, dtype=native if isinstance(native, pd.StringDtype) else object)
     nulls = np.isnan(values)
     if pd.api.types.is_extension_array_dtype(native):
         fits = column.kind == "numeric" or not bool((values[~nulls] % 1 != 0).any())
@@ -294,13 +353,7 @@ def _restore_series(column: SampleColumn, values: Array) -> Any:
 
 
 def _restore_numbers(column: SampleColumn, native: Any, values: Array, nulls: Array) -> Array:
-    """Integers and booleans where all values fit, else what pandas would hold: floats, or objects
-    with None.
-    """
-    if native == np.dtype(object):
-        plain = values.astype(object)
-        plain[nulls] = None
-        return plain
+    """Integers and booleans where all values fit, else what pandas would hold: floats."""
     if column.kind == "boolean":
         if not nulls.any() and bool(np.isin(values, (0, 1)).all()):
             return values.astype(bool)
@@ -318,7 +371,8 @@ def _restore_numbers(column: SampleColumn, native: Any, values: Array, nulls: Ar
 def _restore_categorical(native: pd.CategoricalDtype, values: Array) -> Any:
     """A Categorical with the training's categories first; values it doesn't know come behind."""
     known = list(native.categories)
-    items = [None if _missing(v) else v for v in values.tolist()]
+    own = {value: value for value in known}  # 1.0 becomes the category True
+    items = [None if is_missing(v) else own.get(v, v) for v in values.tolist()]
     unknown = list(dict.fromkeys(v for v in items if v is not None and v not in known))
     return pd.Categorical(items, categories=known + unknown, ordered=bool(native.ordered))
 

@@ -28,9 +28,10 @@ from onnxport.export.describe import describe_features, read_feature_options
 from onnxport.export.explain import explain
 from onnxport.export.graph import Array
 from onnxport.export.imagine import imagine_columns, imagine_sample
+from onnxport.export.learned import learned
 from onnxport.export.oracle import Oracle
 from onnxport.export.parity import Judge, Parity, prove
-from onnxport.export.probes import probe
+from onnxport.export.probes import check_nulls, probe
 from onnxport.export.report import Report
 from onnxport.export.rows import row_sets
 from onnxport.export.sample import Sample, Table, read_sample, read_texts, take, with_texts
@@ -107,6 +108,7 @@ def save(
     sample, conversion = _convert(subject, X, options.names)
     oracle = Oracle(model, sample)
     subject = as_predicted(subject, _check_answers(oracle, sample, subject), labels)
+    check_nulls(model, sample)
     targets = name_targets(subject, sample, _width(conversion), y, redact)
     signature = _signature(subject, sample, conversion, oracle, redact, options.notes, targets)
     judge = _judge(subject, signature, conversion, oracle)
@@ -172,12 +174,12 @@ def _convert(subject: Subject, X: Any, names: Sequence[str] | None) -> tuple[Sam
             f"features= has {len(chosen)} names, and the estimator was fitted on {subject.width} columns"
         )
     if X is not None:
+        known = learned(subject.estimator, subject.width)
         sample = (
             read_texts(X, chosen)
             if subject.flat
-            else read_sample(X, chosen, as_frame=own is not None, used=subject.used)
+            else read_sample(X, chosen, as_frame=own is not None, used=subject.used, known=known)
         )
-        _check_nulls(sample)
         conversion = convert(subject, sample.columns, _targets(subject, sample))
         return with_texts(sample, conversion.texts), conversion
     columns = imagine_columns(subject, chosen)
@@ -185,16 +187,6 @@ def _convert(subject: Subject, X: Any, names: Sequence[str] | None) -> tuple[Sam
     conversion = convert(subject, columns, targets)
     imagined = imagine_sample(subject, columns, conversion.emission.splits)
     return with_texts(imagined, conversion.texts), conversion
-
-
-def _check_nulls(sample: Sample) -> None:
-    for column in sample.used:
-        if column.is_string and any(value is None for value in column.values.tolist()):
-            raise ExportError(
-                f"the string column {column.name!r} holds missing values, which don't convert yet; "
-                "fill them before fitting and before calling the model, "
-                f"for example with X[{column.name!r}].fillna('missing')"
-            )
 
 
 def _targets(subject: Subject, sample: Sample) -> int:

@@ -11,6 +11,7 @@ from onnxport.compare import by_row
 from onnxport.errors import ExportError
 from onnxport.export.clean_run import run_clean
 from onnxport.export.graph import Array
+from onnxport.export.learned import Learned
 from onnxport.export.oracle import expected_outputs
 from onnxport.export.parity import Judge, Parity
 from onnxport.export.rows import redrawn
@@ -30,6 +31,7 @@ from onnxport.tensors import Arrays, pack
 
 ROWS = 32
 _SEED = 32
+_STRINGS = Learned(frozenset({""}))
 _MIN_TOLERANCE = 1e-6  # other processors and releases round differently
 
 
@@ -72,6 +74,7 @@ def _read_like(sample: Sample, sample_rows: Any) -> Sample:
         [column.name for column in sample.columns],
         as_frame=sample.as_frame,
         used=np.array([column.used for column in sample.columns]),
+        known={i: _STRINGS for i, column in enumerate(sample.columns) if column.is_string},
     )
 
 

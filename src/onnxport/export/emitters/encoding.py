@@ -1,6 +1,6 @@
 """Encoders of categories.
 
-Source: `sklearn/preprocessing/_encoders.py`.
+Source: `sklearn/preprocessing/_encoders.py`, `_target_encoder.py`.
 """
 
 from __future__ import annotations
@@ -9,100 +9,181 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-from onnx import TensorProto
+from onnx import TensorProto, numpy_helper
 from sklearn import preprocessing
 
 from onnxport.datatypes import MAX_EXACT_INTEGER
-from onnxport.export.graph import ML, Column, Columns, joined, number_columns
-from onnxport.export.registry import (
-    Emission,
-    Refusal,
-    emits,
-    refuse,
-)
+from onnxport.export.graph import ML, Array, Column, Columns, joined, number_columns
+from onnxport.export.learned import distinct_nulls, is_missing
+from onnxport.export.registry import Emission, Refusal, emits, refuse
+from onnxport.signature import NULL_TOKEN
+
+_UNKNOWN, _NOWHERE = -2.0, -1.0
 
 
-def _one_hot_check(estimator: Any) -> Refusal | None:
-    if getattr(estimator, "_infrequent_enabled", False):
-        return Refusal(
-            "min_frequency",
-            "grouping infrequent categories doesn't convert yet",
-            "Set min_frequency=None and max_categories=None.",
-        )
-    return _categories_check(estimator)
-
-
-def _categories_check(estimator: Any) -> Refusal | None:
-    if any(_is_missing(c) for categories in estimator.categories_ for c in categories):
-        return Refusal(
-            "categories_",
-            "a missing value as a category of its own doesn't convert yet",
-            "Fill missing values before fitting and before calling the model.",
-        )
-    return None
-
-
-def _is_missing(value: Any) -> bool:
-    return value is None or (isinstance(value, float) and np.isnan(value))
-
-
-@emits(preprocessing.OneHotEncoder, check=_one_hot_check)
+@emits(preprocessing.OneHotEncoder)
 def emit_one_hot(emission: Emission, estimator: Any, columns: Columns) -> Columns:
-    """A column of 0 and 1 for each category that isn't dropped; an unknown category is all zeros."""
-    dropped = estimator.drop_idx_ if estimator.drop_idx_ is not None else [None] * len(columns)
+    """A column of 0 and 1 for each category, or group of infrequent ones, that isn't dropped."""
+    graph = emission.graph
     parts = []
-    for column, categories, drop in zip(columns.items, estimator.categories_, dropped, strict=True):
-        hot = emission.graph.to_double(_equal_to(emission, estimator, column, list(categories)))
-        part = number_columns(hot, len(categories), dtype=_dtype(estimator), finite=True)
-        parts.append(part.pick(i for i in range(len(categories)) if i != drop))
+    for i, column in enumerate(columns.items):
+        places, unknown, width = _one_hot_places(estimator, i)
+        found = _lookup(emission, estimator, column, estimator.categories_[i], places, unknown)
+        if estimator.handle_unknown == "error":
+            _refuse_unknown(emission, column, found, _UNKNOWN)
+        hot = graph.node("Equal", found, graph.constant(np.arange(float(width))[None, :]))
+        dtype = str(np.dtype(estimator.dtype))
+        parts.append(number_columns(graph.to_double(hot), width, dtype=dtype, finite=True))
     return joined(parts)
 
 
-def _dtype(estimator: Any) -> str:
-    return str(np.dtype(estimator.dtype))
+def _one_hot_places(estimator: Any, i: int) -> tuple[Array, float, int]:
+    """The output column of each category of feature i and of unknown ones, and how many there are."""
+    places, infrequent = _grouped(estimator, i)
+    unknown = _UNKNOWN
+    if infrequent is not None and estimator.handle_unknown in ("infrequent_if_exist", "warn"):
+        unknown = float(infrequent)
+    width = int(places.max()) + 1
+    drop = None
+    if estimator._drop_idx_after_grouping is not None:
+        drop = estimator._drop_idx_after_grouping[i]
+    if drop is None:
+        return places, unknown, width
+    unknown = _NOWHERE if unknown == drop else unknown - (unknown > drop)
+    return np.where(places == drop, _NOWHERE, places - (places > drop)), unknown, width - 1
 
 
-def _equal_to(emission: Emission, estimator: Any, column: Column, categories: Sequence[Any]) -> str:
-    """Which of the categories a row holds, bool [N, categories]. Rows that hold none are marked as
-    refused where the encoder refuses them and the signature can't see it.
+def _grouped(estimator: Any, i: int) -> tuple[Array, int | None]:
+    """The places of the categories of feature i after grouping the infrequent ones, and the place
+    of these.
     """
-    graph = emission.graph
-    if column.origin is not None:
-        emission.categories.setdefault(column.origin.feature, set()).update(categories)
-    if column.kind == "string":
-        codes = _string_codes(emission, estimator, column, categories)
-        hot = graph.node("Equal", codes, graph.integers(np.arange(len(categories))[None, :]))
-    else:
-        values = np.array([_number(emission, estimator, c) for c in categories])
-        x = graph.matrix(Columns((column,)))
-        hot = graph.node("Equal", x, graph.constant(values[None, :]))
-    if estimator.handle_unknown == "error" and not Columns((column,)).raw:
-        known = graph.node(
-            "ReduceMax", graph.cast(hot, TensorProto.INT64), graph.integers([1]), keepdims=1
-        )
-        emission.refused.append(graph.node("Not", graph.cast(known, TensorProto.BOOL)))
-    return hot
+    places = np.arange(float(len(estimator.categories_[i])))
+    mapping = None
+    if estimator._infrequent_enabled:
+        mapping = estimator._default_to_infrequent_mappings[i]
+    if mapping is None:
+        return places, None
+    places[: len(mapping)] = mapping  # an ordinal encoder leaves NaN, the last, alone
+    return places, int(mapping[estimator._infrequent_indices[i][0]])
 
 
-def _string_codes(
-    emission: Emission, estimator: Any, column: Column, categories: Sequence[Any]
+@emits(preprocessing.OrdinalEncoder)
+def emit_ordinal(emission: Emission, estimator: Any, columns: Columns) -> Columns:
+    """The category's place; unknown ones become `unknown_value`, NaN `encoded_missing_value`."""
+    parts = []
+    for i, column in enumerate(columns.items):
+        categories = estimator.categories_[i]
+        values = _grouped(estimator, i)[0].astype(estimator.dtype)
+        if i in estimator._missing_indices:
+            values[estimator._missing_indices[i]] = estimator.encoded_missing_value
+        places = np.arange(float(len(categories)))
+        if estimator.handle_unknown == "error":
+            found = _lookup(emission, estimator, column, categories, places, _UNKNOWN)
+            _refuse_unknown(emission, column, found, _UNKNOWN)
+            unknown = values[:1]
+        else:
+            unknown = np.array([estimator.unknown_value]).astype(estimator.dtype)
+        encoded = _lookup(emission, estimator, column, categories, values, float(unknown[0]))
+        parts.append(_encoded(estimator, encoded, np.concatenate([values, unknown])))
+    return joined(parts)
+
+
+def _encoded(estimator: Any, tensor: str, values: Array) -> Columns:
+    finite = bool(np.isfinite(values.astype(np.float64)).all())
+    return number_columns(tensor, 1, dtype=str(values.dtype), finite=finite)
+
+
+@emits(preprocessing.TargetEncoder)
+def emit_target(emission: Emission, estimator: Any, columns: Columns) -> Columns:
+    """The target's smoothed mean where the category was seen, of each class; for unknown ones its
+    mean over all.
+    """
+    means = np.ravel(estimator.target_mean_)
+    parts = []
+    for i, column in enumerate(columns.items):
+        categories = estimator.categories_[i]
+        for target, mean in enumerate(means):
+            values = np.asarray(estimator.encodings_[i * len(means) + target])
+            found = _lookup(emission, estimator, column, categories, values, float(mean))
+            parts.append(number_columns(found, 1, finite=True))
+    return joined(parts)
+
+
+def _lookup(
+    emission: Emission,
+    estimator: Any,
+    column: Column,
+    categories: Sequence[Any],
+    values: Array,
+    unknown: float,
 ) -> str:
-    """The category's place, -1 where it is unknown, int64 [N, 1]."""
-    if not all(isinstance(category, str) for category in categories):
-        raise _mixed(emission, estimator)
-    return emission.graph.node(
+    """The value of the category that a row holds, or `unknown`: double [N, 1]."""
+    graph = emission.graph
+    nulls = distinct_nulls(categories)
+    if len(nulls) > 1:
+        raise refuse(emission, estimator, _TWO_NULLS)
+    numbers = [float(value) for value in values]
+    null = [number for c, number in zip(categories, numbers, strict=True) if _is(c, column.missing)]
+    fitting = [
+        (category, number)
+        for category, number in zip(categories, numbers, strict=True)
+        if not is_missing(category) and isinstance(category, str) == (column.kind == "string")
+    ]
+    if not fitting and len(categories) > len(nulls):
+        raise refuse(emission, estimator, _MIXED)
+    keys = [category for category, _ in fitting]
+    if column.origin is not None:
+        emission.categories.setdefault(column.origin.feature, set()).update(keys)
+    if column.kind == "string":
+        tensor = column.tensor
+        array = _texts(emission, estimator, [*keys, *[NULL_TOKEN] * len(null)])
+    else:
+        tensor = graph.matrix(Columns((column,)))
+        array = np.array([_number(emission, estimator, k) for k in keys] + [np.nan] * len(null))
+    if not len(array):  # fitted on nulls of another kind: nothing is ever known
+        return graph.node("Expand", graph.constant([[unknown]]), graph.node("Shape", tensor))
+    return graph.node(
         "LabelEncoder",
-        column.tensor,
+        tensor,
         domain=ML,
-        keys_strings=[str(category) for category in categories],
-        values_int64s=list(range(len(categories))),
-        default_int64=-1,
+        keys_tensor=numpy_helper.from_array(array, "keys"),
+        values_tensor=numpy_helper.from_array(
+            np.array([*(number for _, number in fitting), *null]), "values"
+        ),
+        default_tensor=numpy_helper.from_array(np.array([unknown]), "default"),
     )
+
+
+def _is(category: Any, null: Any) -> bool:
+    """Whether a null of this kind is taken for the category: None is None, and NaN is NaN."""
+    if category is None or null is None:
+        return category is null
+    return isinstance(category, float) and isinstance(null, float) and np.isnan(category)
+
+
+def _texts(emission: Emission, estimator: Any, keys: Sequence[str]) -> Array:
+    """Strings as the keys of a lookup."""
+    for key in keys:
+        if not key.isprintable():
+            try:
+                key.encode("utf-8")
+            except UnicodeEncodeError as err:
+                raise refuse(emission, estimator, _NO_TEXT) from err
+    if len(set(keys)) < len(keys):
+        raise refuse(emission, estimator, _TOKEN)
+    return np.array(keys, dtype=object)
+
+
+def _refuse_unknown(emission: Emission, column: Column, found: str, unknown: float) -> None:
+    """Marks rows as refused whose category is unknown, where the signature can't see it."""
+    if not Columns((column,)).raw:
+        graph = emission.graph
+        emission.refused.append(graph.node("Equal", found, graph.constant(unknown)))
 
 
 def _number(emission: Emission, estimator: Any, category: Any) -> float:
     if not isinstance(category, (int, float, np.number, np.bool_)):
-        raise _mixed(emission, estimator)
+        raise refuse(emission, estimator, _MIXED)
     if abs(float(category)) >= MAX_EXACT_INTEGER:
         reason = f"the category {category!r} is beyond 2^53, where numbers turn inexact"
         nearest = "Turn the column into strings before fitting."
@@ -110,28 +191,23 @@ def _number(emission: Emission, estimator: Any, category: Any) -> float:
     return float(category)
 
 
-def _mixed(emission: Emission, estimator: Any) -> Exception:
-    reason = "the categories it was fitted with are not of the column's type in X"
-    nearest = "Pass the X that the estimator was fitted on, with one type in each column."
-    return refuse(emission, estimator, Refusal("categories_", reason, nearest))
-
-
-@emits(preprocessing.OrdinalEncoder, check=_one_hot_check)
-def emit_ordinal(emission: Emission, estimator: Any, columns: Columns) -> Columns:
-    """The category's place; an unknown one becomes `unknown_value`."""
-    graph = emission.graph
-    unknown = -1.0 if estimator.unknown_value is None else float(estimator.unknown_value)
-    parts = []
-    for column, categories in zip(columns.items, estimator.categories_, strict=True):
-        hot = _equal_to(emission, estimator, column, list(categories))
-        axes = graph.integers([1])
-        known = graph.node("ReduceMax", graph.cast(hot, TensorProto.INT64), axes, keepdims=1)
-        place = graph.to_double(
-            graph.node("ArgMax", graph.cast(hot, TensorProto.INT64), axis=1, keepdims=1)
-        )
-        encoded = graph.node(
-            "Where", graph.cast(known, TensorProto.BOOL), place, graph.constant(unknown)
-        )
-        finite = bool(np.isfinite(unknown))
-        parts.append(number_columns(encoded, 1, dtype=_dtype(estimator), finite=finite))
-    return joined(parts)
+_MIXED = Refusal(
+    "categories_",
+    "the categories it was fitted with are not of the column's type in X",
+    "Pass the X that the estimator was fitted on, with one type in each column.",
+)
+_TWO_NULLS = Refusal(
+    "categories_",
+    "it was fitted with None and NaN as two categories, and the API knows only one null",
+    "Use one of them in training, for example with X.where(X.notna(), None).",
+)
+_NO_TEXT = Refusal(
+    "categories_",
+    "a category holds a lone surrogate, which is no valid Unicode",
+    "Clean the column before fitting.",
+)
+_TOKEN = Refusal(
+    "categories_",
+    "a category is the string that stands for null in the graph",
+    "Rename the category.",
+)

@@ -72,7 +72,7 @@ def emit_feature_union(emission: Emission, estimator: Any, columns: Columns) -> 
 
 def _stacked(estimator: Any, columns: Columns) -> Columns:
     """numpy.hstack brings all columns to one dtype; a DataFrame keeps each column's own."""
-    if columns.strings or _get_output_config("transform", estimator)["dense"] != "default":
+    if _get_output_config("transform", estimator)["dense"] != "default":
         return columns
     return with_dtype(columns, str(columns.dtype))
 
