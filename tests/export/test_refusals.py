@@ -10,16 +10,14 @@ import pandas as pd
 import pytest
 from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.cluster import DBSCAN
-from sklearn.compose import ColumnTransformer
 from sklearn.ensemble import (
     RandomForestClassifier,
 )
-from sklearn.impute import SimpleImputer
 from sklearn.linear_model import Ridge
 from sklearn.neighbors import LocalOutlierFactor, NearestNeighbors
 from sklearn.neural_network import MLPClassifier
 from sklearn.pipeline import Pipeline, make_pipeline
-from sklearn.preprocessing import FunctionTransformer, OneHotEncoder, StandardScaler
+from sklearn.preprocessing import FunctionTransformer, StandardScaler
 from sklearn.tree import DecisionTreeClassifier
 
 import onnxport
@@ -78,19 +76,13 @@ def test_a_subclass_is_unknown(tmp_path: Path) -> None:
             "before calling the model",
         ),
         (
-            make_pipeline(SimpleImputer(add_indicator=True), Ridge()),
-            "simpleimputer",
-            "add_indicator",
-            "Set add_indicator=False.",
-        ),
-        (
             Pipeline([("deep", Pipeline([("in", FunctionTransformer(np.abs))])), ("end", Ridge())]),
             "deep.in",
             "func",
             "before calling the model",
         ),
     ],
-    ids=["func", "add_indicator", "nested"],
+    ids=["func", "nested"],
 )
 def test_a_parameter(model: Any, step: str, parameter: str, nearest: str, tmp_path: Path) -> None:
     X, y = data.diabetes()
@@ -101,26 +93,6 @@ def test_a_parameter(model: Any, step: str, parameter: str, nearest: str, tmp_pa
     assert parameter in str(caught.value)
 
 
-def test_a_string_column_with_nulls(tmp_path: Path) -> None:
-    X, y = data.penguins()
-    X = X[["island", "year"]].copy()
-    encoder = ColumnTransformer(
-        [("i", OneHotEncoder(handle_unknown="ignore"), ["island"])], remainder="passthrough"
-    )
-    model = make_pipeline(encoder, DecisionTreeClassifier()).fit(X, y)
-    X.loc[3, "island"] = None
-    said = _fails(model, tmp_path / "m.onnx", X)
-    assert "the string column 'island' holds missing values" in said
-    assert "fillna" in said
-
-
-def test_imputing_strings(tmp_path: Path) -> None:
-    X, y = data.mixed()
-    imputed = make_pipeline(SimpleImputer(strategy="most_frequent"), OneHotEncoder())
-    model = make_pipeline(ColumnTransformer([("c", imputed, ["city"])]), DecisionTreeClassifier())
-    said = _fails(model.fit(X, y), tmp_path / "m.onnx", X)
-    assert "columntransformer.c.simpleimputer" in said
-    assert "Fill the missing strings" in said
 
 
 def test_what_is_no_predictor(tmp_path: Path) -> None:

@@ -53,7 +53,7 @@ def is_missing(value: Any) -> bool:
 
 def distinct_nulls(values: Iterable[Any]) -> tuple[Any, ...]:
     """The nulls among the values, all NaNs as one."""
-    found = []
+    found: list[Any] = []
     for value in values:
         if is_missing(value):
             null = value if value is None or value is pd.NA or value is pd.NaT else np.nan
@@ -119,5 +119,7 @@ def _in_a_row(steps: Sequence[Any], columns: Sequence[int]) -> Iterator[_Fact]:
         if step is None or (isinstance(step, str) and step == "passthrough"):
             continue
         yield from _facts(step, columns)
-        if not (isinstance(step, SimpleImputer) and len(step.get_feature_names_out()) == len(columns)):
+        if not (
+            isinstance(step, SimpleImputer) and len(step.get_feature_names_out()) == len(columns)
+        ):
             return

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-from onnx import TensorProto, numpy_helper
+from onnx import numpy_helper
 from sklearn import preprocessing
 
 from onnxport.datatypes import MAX_EXACT_INTEGER
@@ -84,11 +84,11 @@ def emit_ordinal(emission: Emission, estimator: Any, columns: Columns) -> Column
         else:
             unknown = np.array([estimator.unknown_value]).astype(estimator.dtype)
         encoded = _lookup(emission, estimator, column, categories, values, float(unknown[0]))
-        parts.append(_encoded(estimator, encoded, np.concatenate([values, unknown])))
+        parts.append(_encoded(encoded, np.concatenate([values, unknown])))
     return joined(parts)
 
 
-def _encoded(estimator: Any, tensor: str, values: Array) -> Columns:
+def _encoded(tensor: str, values: Array) -> Columns:
     finite = bool(np.isfinite(values.astype(np.float64)).all())
     return number_columns(tensor, 1, dtype=str(values.dtype), finite=finite)
 

@@ -15,7 +15,7 @@ from sklearn.impute import MissingIndicator, SimpleImputer
 from sklearn.utils._mask import _get_mask
 from sklearn.utils._set_output import _get_output_config
 
-from onnxport.export.graph import ML, Column, Columns, joined, number_columns, with_dtype
+from onnxport.export.graph import ML, Column, Columns, joined, with_dtype
 from onnxport.export.registry import Emission, Refusal, emits, finite_only, refuse
 from onnxport.signature import NULL_TOKEN
 

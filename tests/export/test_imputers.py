@@ -1,0 +1,199 @@
+"""Imputers and indicators of missing values, against the estimator itself."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+from numpy.random import default_rng
+from sklearn.compose import ColumnTransformer
+from sklearn.impute import MissingIndicator, SimpleImputer
+from sklearn.linear_model import LogisticRegression, Ridge
+from sklearn.pipeline import FeatureUnion, make_pipeline
+from sklearn.preprocessing import OneHotEncoder, StandardScaler
+from sklearn.tree import DecisionTreeRegressor
+
+import onnxport
+from onnxport.errors import UnsupportedModel, ValidationError
+from tests.export import data
+
+RNG = default_rng(22)
+ROWS = 300
+HOLES = RNG.random((ROWS, 3)) < 0.15
+NUMBERS = pd.DataFrame(
+    {
+        "a": np.where(HOLES[:, 0], np.nan, RNG.normal(size=ROWS).round(1)),
+        "b": np.where(HOLES[:, 1], np.nan, RNG.integers(0, 5, ROWS)),
+        "full": RNG.normal(size=ROWS),
+    }
+)
+Y = NUMBERS["full"] + NUMBERS["a"].fillna(3.0)
+
+
+def _objects(values: Any) -> Any:
+    return pd.Series(values, dtype=object)
+
+
+TEXTS = pd.DataFrame(
+    {
+        "w": _objects(RNG.choice(["x", "y", "z "], ROWS)).mask(HOLES[:, 2], None),
+        "v": _objects(RNG.choice(["missing", "?", "None"], ROWS)),
+    }
+)
+
+
+def _saved(estimator: Any, X: Any, y: Any, folder: Path) -> onnxport.Model:
+    estimator.fit(X, y)
+    onnxport.save(estimator, folder / "m.onnx", X)
+    return onnxport.load(folder / "m.onnx")
+
+
+def _agree(model: onnxport.Model, estimator: Any, rows: Any, *, rtol: float = 1e-9) -> None:
+    found = [answer["prediction"] for answer in model.predict(rows)]
+    expected = estimator.predict(rows)
+    if model.signature.classes:
+        assert found == expected.tolist()
+    else:
+        np.testing.assert_allclose(found, expected, rtol=rtol)
+
+
+@pytest.mark.parametrize("add_indicator", [False, True])
+@pytest.mark.parametrize("strategy", ["mean", "median", "most_frequent", "constant", np.max])
+def test_numbers(strategy: Any, add_indicator: bool, tmp_path: Path) -> None:
+    imputer = SimpleImputer(strategy=strategy, add_indicator=add_indicator)
+    estimator = make_pipeline(imputer, DecisionTreeRegressor(max_depth=5))
+    model = _saved(estimator, NUMBERS, Y, tmp_path)
+    _agree(model, estimator, NUMBERS)
+    _agree(model, estimator, NUMBERS.assign(full=np.nan))
+
+
+@pytest.mark.parametrize(
+    ("value", "X"),
+    [
+        (-999, NUMBERS.fillna(-999)),
+        (-999.1, NUMBERS.fillna(-999.1).astype(np.float32)),
+        (0, NUMBERS[["b"]].fillna(0).astype(int)),
+        (None, NUMBERS[["a", "b"]].astype(object).mask(HOLES[:, :2], None)),
+        (pd.NA, NUMBERS.convert_dtypes()),
+    ],
+    ids=["whole", "float32", "integers", "objects", "NA"],
+)
+def test_other_spellings_of_missing(value: Any, X: Any, tmp_path: Path) -> None:
+    imputer = SimpleImputer(missing_values=value, strategy="most_frequent", add_indicator=True)
+    estimator = make_pipeline(imputer, Ridge())
+    model = _saved(estimator, X, Y, tmp_path)
+    _agree(model, estimator, X, rtol=1e-5 if str(value) == "-999.1" else 1e-9)
+
+
+@pytest.mark.filterwarnings("ignore:Skipping features")
+@pytest.mark.parametrize("keep", [False, True])
+@pytest.mark.parametrize("strategy", ["mean", "most_frequent", "constant"])
+def test_a_column_that_is_all_missing(strategy: str, keep: bool, tmp_path: Path) -> None:
+    X = NUMBERS.assign(empty=np.nan)
+    imputer = SimpleImputer(strategy=strategy, keep_empty_features=keep, add_indicator=True)
+    estimator = make_pipeline(imputer, Ridge())
+    model = _saved(estimator, X, Y, tmp_path)
+    _agree(model, estimator, X)
+    _agree(model, estimator, X.assign(empty=1.5))
+
+
+def _strings(imputer: Any, **options: Any) -> Any:
+    encoded = make_pipeline(imputer, OneHotEncoder(handle_unknown="ignore", **options))
+    return make_pipeline(ColumnTransformer([("e", encoded, ["w", "v"])]), Ridge())
+
+
+@pytest.mark.parametrize(
+    "imputer",
+    [
+        SimpleImputer(missing_values=None, strategy="most_frequent"),
+        SimpleImputer(missing_values=None, strategy="constant", fill_value="missing"),
+        SimpleImputer(missing_values=None, strategy="constant", add_indicator=True),
+        SimpleImputer(missing_values="?", strategy="most_frequent"),
+        SimpleImputer(strategy="most_frequent"),  # None isn't NaN: it stays
+        SimpleImputer(missing_values=pd.NA, strategy="most_frequent"),
+    ],
+    ids=["most_frequent", "constant", "indicator", "a string", "another null", "NA"],
+)
+def test_strings(imputer: Any, tmp_path: Path) -> None:
+    estimator = _strings(imputer)
+    model = _saved(estimator, TEXTS, Y, tmp_path)
+    _agree(model, estimator, TEXTS)
+    _agree(model, estimator, TEXTS.assign(w=None))
+    _agree(model, estimator, TEXTS.assign(w="Rom"))
+
+
+@pytest.mark.parametrize("dtype", ["str", "category", "string"])
+def test_strings_of_pandas_own_types(dtype: Any, tmp_path: Path) -> None:
+    X = TEXTS.astype(dtype)
+    null = pd.NA if dtype == "string" else np.nan
+    estimator = _strings(SimpleImputer(missing_values=null, strategy="most_frequent"))
+    _agree(_saved(estimator, X, Y, tmp_path), estimator, X)
+
+
+@pytest.mark.filterwarnings("ignore:Skipping features")
+@pytest.mark.parametrize("dtype", ["str", object])
+def test_strings_that_are_all_missing(dtype: Any, tmp_path: Path) -> None:
+    empty = pd.Series([None] * ROWS, dtype=dtype)
+    X = TEXTS.astype(dtype).assign(w=empty)
+    null = np.nan if dtype == "str" else None
+    for keep in (False, True):
+        imputer = SimpleImputer(
+            missing_values=null, strategy="constant", fill_value="?", keep_empty_features=keep
+        )
+        estimator = _strings(imputer)
+        _agree(_saved(estimator, X, Y, tmp_path), estimator, X)
+
+
+def test_strings_in_numbers_are_refused(tmp_path: Path) -> None:
+    X = TEXTS.assign(v=NUMBERS["b"])
+    imputer = SimpleImputer(strategy="constant", fill_value="?", missing_values=pd.NA)
+    estimator = make_pipeline(imputer, OneHotEncoder(handle_unknown="ignore"), Ridge())
+    with pytest.raises(UnsupportedModel, match="separate steps of a ColumnTransformer"):
+        _saved(estimator, X.assign(v=X["v"].fillna(1.0)), Y, tmp_path)
+
+
+@pytest.mark.parametrize("features", ["all", "missing-only"])
+def test_indicators_alone(features: str, tmp_path: Path) -> None:
+    parts = [("i", SimpleImputer()), ("m", MissingIndicator(features=features))]
+    estimator = make_pipeline(FeatureUnion(parts), StandardScaler(), Ridge())
+    model = _saved(estimator, NUMBERS, Y, tmp_path)
+    _agree(model, estimator, NUMBERS)
+    hole = NUMBERS.head(1).assign(full=np.nan)
+    if features == "all":
+        _agree(model, estimator, hole)
+    else:
+        with pytest.raises(ValidationError, match="takes no missing value here"):
+            model.predict(hole)
+
+
+def test_an_indicator_of_strings(tmp_path: Path) -> None:
+    indicator = MissingIndicator(missing_values=None, features="all")
+    encoded = ColumnTransformer([("m", indicator, ["w", "v"]), ("n", "passthrough", ["full"])])
+    X = TEXTS.assign(full=NUMBERS["full"])
+    estimator = make_pipeline(encoded, Ridge())
+    _agree(_saved(estimator, X, Y, tmp_path), estimator, X)
+
+
+def test_real_holes_before_a_closed_encoder(tmp_path: Path) -> None:
+    X, y = data.airports()
+    texts = make_pipeline(SimpleImputer(strategy="constant", fill_value="missing"), OneHotEncoder())
+    columns = ColumnTransformer(
+        [("t", texts, ["state"])], remainder="drop", verbose_feature_names_out=False
+    )
+    estimator = make_pipeline(columns, Ridge())
+    assert X["state"].isna().any()
+    model = _saved(estimator, X, y, tmp_path)
+    _agree(model, estimator, X)
+    with pytest.raises(ValidationError, match="no known category"):
+        model.predict({"state": "Wien"})
+
+
+def test_penguins(tmp_path: Path) -> None:
+    X, y = data.penguins()
+    numbers = SimpleImputer(strategy="median", add_indicator=True)
+    columns = ColumnTransformer([("i", OneHotEncoder(), ["island"])], remainder=numbers)
+    estimator = make_pipeline(columns, StandardScaler(), LogisticRegression(max_iter=500))
+    _agree(_saved(estimator, X, y, tmp_path), estimator, X)
