@@ -13,7 +13,6 @@ import numpy as np
 from onnxport.export.learned import NOTHING, Learned, learned
 from onnxport.export.sample import Sample, SampleColumn
 from onnxport.export.subject import Subject
-from onnxport.export.texts import recombined
 
 _ROWS = 512
 _SEED = 7

@@ -374,7 +374,11 @@ def _restore_categorical(native: pd.CategoricalDtype, values: Array) -> Any:
     own = {value: value for value in known}  # 1.0 becomes the category True
     items = [None if is_missing(v) else own.get(v, v) for v in values.tolist()]
     unknown = list(dict.fromkeys(v for v in items if v is not None and v not in known))
-    return pd.Categorical(items, categories=known + unknown, ordered=bool(native.ordered))
+    if not unknown:
+        return pd.Categorical(items, dtype=native)
+    objects = np.dtype(object) if native.categories.dtype == np.dtype(object) else None
+    categories = pd.Index(known + unknown, dtype=objects)
+    return pd.Categorical(items, categories=categories, ordered=bool(native.ordered))
 
 
 def _restore_matrix(matrix: Array, dtype: np.dtype[Any]) -> Array:

@@ -101,9 +101,10 @@ def _draw(sample: Sample, signature: Signature, redact: Sequence[str]) -> Table:
 
 def _some(choices: Sequence[Any], column: SampleColumn, rng: np.random.Generator) -> Array:
     values = np.empty(ROWS, dtype=object if column.is_string else np.float64)
-    values[:] = (
-        [choices[i] for i in rng.integers(max(len(choices), 1), size=ROWS)] if choices else 0
-    )
+    if choices:
+        values[:] = [choices[i] for i in rng.integers(len(choices), size=ROWS)]
+    else:
+        values[:] = None if column.is_string else 0
     return values
 
 
