@@ -48,6 +48,7 @@ REGRESSORS = {
 }
 SPECIAL: dict[str, Callable[[], Any]] = {
     "FrozenEstimator": lambda: _frozen(),
+    "MissingIndicator": lambda: _made(_by_name("MissingIndicator"), features="all"),
     "OrthogonalMatchingPursuitCV": lambda: _made(
         _by_name("OrthogonalMatchingPursuitCV"), max_iter=2
     ),

@@ -11,28 +11,14 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from sklearn.compose import ColumnTransformer
-from sklearn.ensemble import (
-    StackingClassifier,
-    StackingRegressor,
-    VotingClassifier,
-    VotingRegressor,
-)
 from sklearn.feature_extraction.text import CountVectorizer
 from sklearn.impute import MissingIndicator, SimpleImputer
-from sklearn.multioutput import MultiOutputClassifier, MultiOutputRegressor
 from sklearn.pipeline import FeatureUnion, Pipeline
 
+from onnxport.export.readers import readers
 from onnxport.export.texts import recombined
 
 _TEXTS, _SEED = 512, 7
-_OF_MEMBERS = (
-    MultiOutputClassifier,
-    MultiOutputRegressor,
-    StackingClassifier,
-    StackingRegressor,
-    VotingClassifier,
-    VotingRegressor,
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,26 +67,27 @@ def _facts(estimator: Any, columns: Sequence[int]) -> Iterator[_Fact]:
     """(column, categories, nulls) of every step that reads columns of X directly."""
     if isinstance(estimator, Pipeline):
         yield from _in_a_row([step for _, step in estimator.steps], columns)
-    elif hasattr(estimator, "best_estimator_"):
-        yield from _facts(estimator.best_estimator_, columns)
-    elif isinstance(estimator, ColumnTransformer):
-        for name, transformer, _ in estimator.transformers_:
-            inner = [columns[i] for i in estimator._transformer_to_input_indices.get(name, [])]
+        return
+    for reader in readers(estimator):
+        yield from _read(reader, columns)
+
+
+def _read(reader: Any, columns: Sequence[int]) -> Iterator[_Fact]:
+    if isinstance(reader, ColumnTransformer):
+        for name, transformer, _ in reader.transformers_:
+            inner = [columns[i] for i in reader._transformer_to_input_indices.get(name, [])]
             yield from _facts(transformer, inner)
-    elif isinstance(estimator, FeatureUnion):
-        for _, transformer in estimator.transformer_list:
+    elif isinstance(reader, FeatureUnion):
+        for _, transformer in reader.transformer_list:
             yield from _facts(transformer, columns)
-    elif isinstance(estimator, _OF_MEMBERS):
-        for member in estimator.estimators_:
-            yield from _facts(member, columns)
-    elif isinstance(estimator, (SimpleImputer, MissingIndicator)):
-        nulls = distinct_nulls([estimator.missing_values])
-        statistics = getattr(estimator, "statistics_", [None] * len(columns))
+    elif isinstance(reader, (SimpleImputer, MissingIndicator)):
+        nulls = distinct_nulls([reader.missing_values])
+        statistics = getattr(reader, "statistics_", [None] * len(columns))
         for column, statistic in zip(columns, statistics, strict=True):
             yield column, [statistic] if isinstance(statistic, str) else [], nulls
-    elif isinstance(estimator, CountVectorizer):
-        yield columns[0], _texts(estimator), []
-    elif len(categories := getattr(estimator, "categories_", ())) == len(columns):
+    elif isinstance(reader, CountVectorizer):
+        yield columns[0], _texts(reader), []
+    elif len(categories := getattr(reader, "categories_", ())) == len(columns):
         for column, values in zip(columns, categories, strict=True):
             yield column, values.tolist(), distinct_nulls(values.tolist())
 
