@@ -93,8 +93,6 @@ def test_a_parameter(model: Any, step: str, parameter: str, nearest: str, tmp_pa
     assert parameter in str(caught.value)
 
 
-
-
 def test_what_is_no_predictor(tmp_path: Path) -> None:
     X, _ = data.iris()
     assert "is a class; pass a fitted object" in _fails(Ridge, tmp_path / "m.onnx", X)
