@@ -70,13 +70,13 @@ def test_a_subclass_is_unknown(tmp_path: Path) -> None:
     ("model", "step", "parameter", "nearest"),
     [
         (
-            make_pipeline(FunctionTransformer(np.log1p), Ridge()),
+            make_pipeline(FunctionTransformer(np.cumsum), Ridge()),
             "functiontransformer",
             "func",
             "before calling the model",
         ),
         (
-            Pipeline([("deep", Pipeline([("in", FunctionTransformer(np.abs))])), ("end", Ridge())]),
+            Pipeline([("deep", Pipeline([("in", FunctionTransformer(np.cumsum))])), ("end", Ridge())]),
             "deep.in",
             "func",
             "before calling the model",

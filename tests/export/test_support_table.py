@@ -14,10 +14,14 @@ from typing import Any
 import numpy as np
 import pytest
 from sklearn.base import ClassifierMixin, RegressorMixin, TransformerMixin
+from sklearn.cluster import KMeans
+from sklearn.cross_decomposition import CCA, PLSCanonical, PLSRegression
 from sklearn.decomposition import NMF, PCA
+from sklearn.frozen import FrozenEstimator
+from sklearn.kernel_approximation import Nystroem
 from sklearn.linear_model import LogisticRegression, Ridge
 from sklearn.pipeline import Pipeline, make_pipeline
-from sklearn.preprocessing import MinMaxScaler
+from sklearn.preprocessing import KernelCenterer, MinMaxScaler
 from sklearn.tree import DecisionTreeRegressor
 from sklearn.utils import all_estimators
 
@@ -47,12 +51,21 @@ REGRESSORS = {
     "estimators": [("line", Ridge()), ("tree", DecisionTreeRegressor(max_depth=3))],
 }
 SPECIAL: dict[str, Callable[[], Any]] = {
+    "KernelCenterer": lambda: make_pipeline(Nystroem(n_components=150), KernelCenterer()),
+    "PLSSVD": lambda: _frozen_latent(_by_name("PLSSVD")),
     "FrozenEstimator": lambda: _frozen(),
     "MissingIndicator": lambda: _made(_by_name("MissingIndicator"), features="all"),
     "OrthogonalMatchingPursuitCV": lambda: _made(
         _by_name("OrthogonalMatchingPursuitCV"), max_iter=2
     ),
     "RandomizedSearchCV": lambda: _made(_by_name("RandomizedSearchCV"), n_iter=2),
+}
+# Their fit_transform gives a pair, so they stand in a pipeline as they were fitted before.
+STEPS: dict[str, Callable[[], Any]] = {
+    "CCA": lambda: _frozen_latent(CCA),
+    "FrozenEstimator": lambda: FrozenEstimator(KMeans(2, random_state=0).fit(data.iris()[0])),
+    "PLSCanonical": lambda: _frozen_latent(PLSCanonical),
+    "PLSRegression": lambda: _frozen_latent(PLSRegression),
 }
 SEVERAL = {"MultiTaskElasticNet", "MultiTaskLasso"}
 
@@ -64,6 +77,11 @@ def _by_name(name: str) -> type:
 def _frozen() -> Any:
     X, y = data.iris()
     return _by_name("FrozenEstimator")(LINE.fit(X, y))
+
+
+def _frozen_latent(kind: type) -> Any:
+    X, _ = data.iris()
+    return FrozenEstimator(kind(n_components=1).fit(X, X[["petal_width", "petal_length"]]))
 
 
 def _made(kind: type, **options: Any) -> Any:
@@ -119,7 +137,8 @@ def test_every_class_with_a_rule_is_saved(kind: type, tmp_path: Path) -> None:
 
 def test_every_predictor_with_a_rule_is_saved_as_a_step(tmp_path: Path) -> None:
     for kind in _sorted(TRANSFORMS):
-        _saved(make_pipeline(_made(kind), LINE), data.iris()[1], tmp_path / "m.onnx")
+        step = STEPS.get(kind.__name__, lambda kind=kind: _made(kind))()
+        _saved(make_pipeline(step, LINE), data.iris()[1], tmp_path / "m.onnx")
 
 
 def test_a_class_converts_or_is_told_why_not() -> None:

@@ -280,6 +280,12 @@ def finite_only(emission: Emission, columns: Columns) -> None:
         emission.refused.append(graph.node("IsNaN", total))
 
 
+def not_infinite(emission: Emission, columns: Columns) -> None:
+    """Marks rows as refused in which an earlier step overflowed; NaN may pass."""
+    if not columns.finite:
+        refuse_rows(emission, emission.graph.node("IsInf", emission.graph.matrix(columns)))
+
+
 def refuse_rows(emission: Emission, marks: str) -> None:
     """Marks rows as refused in which any of these is true. marks: bool [N, columns]."""
     graph = emission.graph

@@ -124,7 +124,7 @@ def _wavers(
     for nudge in range(_NUDGES):
         spread = size * (10 if nudge % 2 else 1)
         nudges = {
-            name: rng.normal(0, spread, len(values)) * np.abs(values)
+            name: rng.normal(0, spread, len(values)) * np.abs(np.where(np.isinf(values), 0, values))
             for name, values in table.items()
             if values.dtype != object
         }

@@ -23,8 +23,8 @@ from onnxport.export.treeoperator import Leaves, Tree, TreeInput, add_operator
 _SHAKY = Refusal(
     "X",
     "its split points may equal values that an earlier step computes with another last bit",
-    "Leave out PCA, Normalizer and PolynomialFeatures before it, or use RandomForestClassifier or "
-    "RandomForestRegressor, which round to float32.",
+    "Leave out PCA, Normalizer and functions such as np.log before it, or use "
+    "RandomForestClassifier or RandomForestRegressor, which round to float32.",
 )
 _SINGLE_INTEGERS = 2.0**24  # float32 holds every integer up to here
 _SPLITS_NOTED = 2048  # a feature; the gate tries fewer

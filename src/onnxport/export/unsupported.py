@@ -34,6 +34,10 @@ _LOCAL = (
     "its transform solves a system of equations for the neighbours of each row",
     "Use PCA or KernelPCA.",
 )
+_ONE_ROW = (
+    "its transform of a single row loses a dimension, so that no model behind it answers one",
+    "Use PCA, TruncatedSVD or FactorAnalysis.",
+)
 
 # Why, and the nearest choice that works.
 UNSUPPORTED: dict[str, tuple[str, str]] = {
@@ -53,10 +57,6 @@ UNSUPPORTED: dict[str, tuple[str, str]] = {
     "HashingVectorizer": _HASHES,
     "Isomap": _LOCAL,
     "KNeighborsTransformer": _GRAPHS,
-    "KernelCenterer": (
-        "it takes a kernel matrix, whose columns are the rows of training",
-        "Use KernelPCA, which centres its kernel itself.",
-    ),
     "LabelBinarizer": _TARGETS,
     "LabelEncoder": _TARGETS,
     "LatentDirichletAllocation": _ITERATES,
@@ -66,6 +66,7 @@ UNSUPPORTED: dict[str, tuple[str, str]] = {
     "MinCovDet": _COVARIANCE,
     "MiniBatchDictionaryLearning": _ITERATES,
     "MiniBatchNMF": _ITERATES,
+    "MiniBatchSparsePCA": _ONE_ROW,
     "MultiLabelBinarizer": _TARGETS,
     "NMF": _ITERATES,
     "NearestNeighbors": _GRAPHS,
@@ -75,13 +76,10 @@ UNSUPPORTED: dict[str, tuple[str, str]] = {
         "it cuts images into patches, which gives other rows than it got",
         "Cut the images before calling the model.",
     ),
-    "PolynomialCountSketch": (
-        "it multiplies by Fourier transforms, whose rounding differs",
-        "Use PolynomialFeatures or Nystroem.",
-    ),
     "RadiusNeighborsTransformer": _GRAPHS,
     "ShrunkCovariance": _COVARIANCE,
     "SparseCoder": _ITERATES,
+    "SparsePCA": _ONE_ROW,
     "SpectralBiclustering": _CLUSTERS,
     "SpectralClustering": _CLUSTERS,
     "SpectralCoclustering": _CLUSTERS,

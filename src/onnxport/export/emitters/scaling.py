@@ -18,6 +18,7 @@ from onnxport.export.registry import (
     Emission,
     emits,
     finite_only,
+    not_infinite,
     numbers_only,
 )
 
@@ -54,6 +55,7 @@ def _scaled(columns: Columns, tensor: str, shift: Any, scale: Any) -> Columns:
 def emit_standard_scaler(emission: Emission, estimator: Any, columns: Columns) -> Columns:
     """(x - mean) / scale."""
     numbers_only(emission, estimator, columns)
+    not_infinite(emission, columns)
     mean = estimator.mean_ if estimator.with_mean else None
     scale = estimator.scale_
     if columns.single and _casts_constants(estimator):
@@ -87,6 +89,7 @@ def _casts_constants(estimator: Any) -> bool:
 def emit_robust_scaler(emission: Emission, estimator: Any, columns: Columns) -> Columns:
     """(x - center) / scale."""
     numbers_only(emission, estimator, columns)
+    not_infinite(emission, columns)
     center = estimator.center_ if estimator.with_centering else None
     scale = estimator.scale_ if estimator.with_scaling else None
     x = _step_by_step(emission, columns, [("Sub", center), ("Div", scale)])
@@ -96,6 +99,7 @@ def emit_robust_scaler(emission: Emission, estimator: Any, columns: Columns) -> 
 @emits(preprocessing.MaxAbsScaler)
 def emit_max_abs_scaler(emission: Emission, estimator: Any, columns: Columns) -> Columns:
     numbers_only(emission, estimator, columns)
+    not_infinite(emission, columns)
     x = _step_by_step(emission, columns, [("Div", estimator.scale_)])
     if getattr(estimator, "clip", False):
         x = _clipped(emission, x, -1.0, 1.0)
@@ -106,6 +110,7 @@ def emit_max_abs_scaler(emission: Emission, estimator: Any, columns: Columns) ->
 def emit_min_max_scaler(emission: Emission, estimator: Any, columns: Columns) -> Columns:
     """x · scale + min, clipped to the range where asked."""
     numbers_only(emission, estimator, columns)
+    not_infinite(emission, columns)
     x = _step_by_step(emission, columns, [("Mul", estimator.scale_), ("Add", estimator.min_)])
     if estimator.clip:
         x = _clipped(emission, x, *estimator.feature_range)
@@ -140,9 +145,15 @@ def emit_normalizer(emission: Emission, estimator: Any, columns: Columns) -> Col
 
 @emits(preprocessing.Binarizer)
 def emit_binarizer(emission: Emission, estimator: Any, columns: Columns) -> Columns:
+    """1 above the threshold, which a float32 column rounds unless it is a double of numpy's."""
     numbers_only(emission, estimator, columns)
-    graph = emission.graph
-    above = graph.node("Greater", graph.matrix(columns), graph.constant(float(estimator.threshold)))
+    finite_only(emission, columns)
+    graph, threshold = emission.graph, float(estimator.threshold)
+    if columns.single and not isinstance(estimator.threshold, np.floating):
+        threshold = float(np.float32(threshold))
+    above = graph.node("Greater", graph.matrix(columns), graph.constant(threshold))
+    emission.has_trees |= columns.exact  # hold it to the threshold
     for column in columns.items:
-        emission.split_at(column.origin, float(estimator.threshold))
-    return number_columns(graph.to_double(above), len(columns), finite=True)
+        emission.split_at(column.origin, threshold)
+    dtype = "float32" if columns.single else "float64"
+    return number_columns(graph.to_double(above), len(columns), dtype=dtype, finite=True)

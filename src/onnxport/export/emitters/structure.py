@@ -20,7 +20,15 @@ from sklearn.semi_supervised import SelfTrainingClassifier
 from sklearn.utils._set_output import _get_output_config
 
 from onnxport.export.graph import Columns, joined, number_columns, with_dtype
-from onnxport.export.registry import Emission, Emitted, Refusal, emit, emit_transformer, emits
+from onnxport.export.registry import (
+    Emission,
+    Emitted,
+    Refusal,
+    emit,
+    emit_transformer,
+    emits,
+    transforms,
+)
 
 
 @emits(Pipeline)
@@ -90,6 +98,13 @@ def emit_frozen(emission: Emission, estimator: Any, columns: Columns) -> Emitted
     """What was frozen."""
     with emission.inside("estimator"):
         return emit(emission, estimator.estimator, columns)
+
+
+@transforms(FrozenEstimator)
+def emit_frozen_step(emission: Emission, estimator: Any, columns: Columns) -> Columns:
+    """What was frozen, as a step before others."""
+    with emission.inside("estimator"):
+        return emit_transformer(emission, estimator.estimator, columns)
 
 
 @emits(RANSACRegressor)
