@@ -76,7 +76,9 @@ def test_a_subclass_is_unknown(tmp_path: Path) -> None:
             "before calling the model",
         ),
         (
-            Pipeline([("deep", Pipeline([("in", FunctionTransformer(np.cumsum))])), ("end", Ridge())]),
+            Pipeline(
+                [("deep", Pipeline([("in", FunctionTransformer(np.cumsum))])), ("end", Ridge())]
+            ),
             "deep.in",
             "func",
             "before calling the model",
