@@ -13,14 +13,11 @@ import numpy as np
 from sklearn.ensemble import (
     BaggingClassifier,
     BaggingRegressor,
-    ExtraTreesClassifier,
-    RandomForestClassifier,
     StackingClassifier,
     StackingRegressor,
     VotingClassifier,
     VotingRegressor,
 )
-from sklearn.tree import DecisionTreeClassifier, ExtraTreeClassifier
 
 from onnxport.export.decisions import (
     code_from_raw,
@@ -132,8 +129,6 @@ def _stacked(emission: Emission, estimator: Any, columns: Columns) -> Columns:
     parts = []
     for (name, member), method in zip(_members(estimator), estimator.stack_method_, strict=True):
         parts.append(_stack_part(emission, estimator, member, columns, name, method))
-        if method == "predict" and hasattr(estimator, "classes_"):
-            emission.shaky_trees |= not _is_forest(member)  # a label jumps where a last bit decides
     if estimator.passthrough:
         numbers_only(emission, estimator, columns)
         parts.append(columns)
@@ -191,14 +186,11 @@ def _stacking_check(estimator: Any) -> Refusal | None:
     return None
 
 
-_EXACT = (DecisionTreeClassifier, ExtraTreeClassifier, RandomForestClassifier, ExtraTreesClassifier)
-
-
 def _note_jumps(emission: Emission, member: Any) -> None:
     """A label that becomes a number jumps where the member's scores tie, which hangs on their last
     bit.
     """
-    emission.shaky_trees |= type(member) not in _EXACT
+    emission.shaky_trees |= not _is_forest(member)
 
 
 def _numeric_classes(emission: Emission, member: Any) -> Array:
