@@ -67,7 +67,7 @@ def sections(manifest: Manifest) -> Iterator[Section]:
 
 def describe_feature(feature: Feature) -> str:
     """What a feature takes, in one line."""
-    parts: list[str] = ["string" if feature.is_string else feature.kind]
+    parts: list[str] = [_type_name(feature)]
     if feature.nullable:
         parts.append("nullable")
     if feature.minimum is not None and feature.maximum is not None:
@@ -81,6 +81,11 @@ def describe_feature(feature: Feature) -> str:
     if feature.description:
         parts.append(feature.description)
     return ", ".join(parts)
+
+
+def _type_name(feature: Feature) -> str:
+    is_category = feature.is_string and feature.kind != "text"
+    return "string" if is_category else feature.kind
 
 
 def describe_parity(parity: Mapping[str, Any]) -> Iterator[tuple[str, str]]:

@@ -5,6 +5,7 @@ here.
 from __future__ import annotations
 
 import logging
+import unicodedata
 from collections.abc import Mapping
 from typing import Any
 
@@ -44,6 +45,7 @@ class Session:
             log.warning(
                 "ONNX Runtime %s is known for wrong answers; the self-test decides", runtime.VERSION
             )
+        self._check_unicode()
         self.selftest_difference = self._self_test()
 
     def run(self, feeds: Mapping[str, Array]) -> Arrays:
@@ -64,6 +66,17 @@ class Session:
         if missing:
             raise ModelFileError(
                 f"the graph has no output {sorted(missing)[0]!r} that the manifest names"
+            )
+
+    def _check_unicode(self) -> None:
+        """Texts are analysed by the tables of this Python, which grow with every Unicode version."""
+        made = self.manifest.get("runtime", {}).get("unicode", unicodedata.unidata_version)
+        if self.signature.texts and made != unicodedata.unidata_version:
+            log.warning(
+                "the model was saved under Unicode %s and this Python has %s: texts with characters "
+                "that only one of them knows may be read differently",
+                str(made)[:16],
+                unicodedata.unidata_version,
             )
 
     def _self_test(self) -> float:

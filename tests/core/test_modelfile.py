@@ -60,6 +60,14 @@ def test_the_first_format_opens_for_ever(fixture: Path) -> None:
     assert model.manifest["model"]["name"] == "returns"
 
 
+def test_texts_open_for_ever(fixture: Path) -> None:
+    text = fixture.with_name("format-1.1-text.onnx")
+    model = onnxport.load(text)
+    for case in json.loads(text.with_suffix(".json").read_text("utf-8")):
+        assert model.predict(case["row"]) == case["answer"]
+    assert [tensor.name for tensor in model.signature.tensors] == ["num", "t0", "t1"]
+
+
 def test_later_formats_open_for_ever(fixture: Path) -> None:
     second = fixture.with_name("format-1.1.onnx")
     model = onnxport.load(second)
@@ -75,6 +83,62 @@ def test_a_reader_of_the_first_format_refuses_what_came_later(fixture: Path) -> 
     known = ("binary_classification", "multiclass_classification", "regression")
     assert manifest["model"]["task"] not in known
     assert "classes" not in manifest
+
+
+@pytest.mark.parametrize(
+    ("edit", "said"),
+    [
+        (lambda m: m["texts"].pop(), "the features don't fill the tensors"),
+        (lambda m: m.pop("texts"), "the features don't fill the tensors"),
+        (lambda m: m["texts"][0].update(tensor="num"), "share a name or a place"),
+        (lambda m: m["texts"][0].update(tensor="t1"), "share a name or a place"),
+        (lambda m: m["texts"][0].update(feature="visits"), "'visits' and the text tensors"),
+        (lambda m: m["texts"][0].update(feature="other"), "fits no feature"),
+        (lambda m: m["inputs"][0].update(kind="categorical"), "'review' and the text tensors"),
+        (lambda m: m["inputs"][0].update(nullable=True), "the text 'review' may be null"),
+        (lambda m: m["inputs"][0].update(dtype="float64"), "or is no string"),
+        (lambda m: m["inputs"][1].update(tensor="", column=0), "the features don't fill"),
+        (lambda m: m["texts"][0].update(analyzer="line"), "unknown analyzer 'line'"),
+        (lambda m: m["texts"][0].update(analyzer=["word"]), "values of wrong types"),
+        (lambda m: m["texts"][0].update(lowercase=1), "values of wrong types"),
+        (lambda m: m["texts"][0].update(stop_words=[1]), "values of wrong types"),
+        (lambda m: m["texts"][0].update(strip_accents="all"), "unknown strip_accents"),
+        (lambda m: m["texts"][0].update(ngram_range=[1]), "onnxport.manifest"),
+        (lambda m: m["texts"][0].update(ngram_range=[1, 10**9]), "doesn't lie within 1 to 32"),
+        (lambda m: m["texts"][0].update(ngram_range=[1.0, 2.0]), "values of wrong types"),
+        (lambda m: m["texts"][0].update(token_pattern="(a"), "no regular expression"),
+        (lambda m: m["texts"][0].update(token_pattern="a" * 513), "over 512 characters"),
+        (lambda m: m["texts"][0].pop("token_pattern"), "belongs to the analyzer 'word'"),
+        (lambda m: m["texts"][1].update(token_pattern="a"), "belongs to the analyzer 'word'"),
+    ],
+    ids=range(22),
+)
+def test_declarations_of_text_that_do_not_fit(edit: Any, said: str, fixture: Path) -> None:
+    text = fixture.with_name("format-1.1-text.onnx")
+    manifest = _manifest(text)
+    edit(manifest)
+    with pytest.raises(ModelFileError) as caught:
+        onnxport.load(_edited(text, manifest=json.dumps(manifest)))
+    assert said in str(caught.value)
+
+
+def test_a_file_of_another_unicode_version_is_told_of(
+    fixture: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    text = fixture.with_name("format-1.1-text.onnx")
+    manifest = _manifest(text)
+    manifest["runtime"]["unicode"] = "1.1.5"
+    onnxport.load(_edited(text, manifest=json.dumps(manifest)))
+    assert "saved under Unicode 1.1.5" in caplog.text
+
+
+@pytest.mark.parametrize("values", [[None] * 32, [5] * 32, [["a"]] * 32])
+def test_a_self_test_without_texts_is_refused(values: list[Any], fixture: Path) -> None:
+    text = fixture.with_name("format-1.1-text.onnx")
+    selftest = json.loads(read_metadata(text.read_bytes())[SELFTEST_KEY])
+    selftest["inputs"]["review"] = values
+    with pytest.raises(ModelFileError, match="self-test failed"):
+        onnxport.load(_edited(text, selftest=json.dumps(selftest)))
 
 
 @pytest.mark.parametrize(

@@ -294,6 +294,12 @@ def test_long_texts_among_short_ones(tmp_path: Path) -> None:
         (TfidfVectorizer(token_pattern=r"\w" * 300), "token_pattern", "shorter"),
         (CountVectorizer(token_pattern=r"\b\w?"), "vocabulary_", "token_pattern"),
         (CountVectorizer(dtype=np.int8), "dtype", "int64"),
+        (CountVectorizer(stop_words=[f"w{i:09}" for i in range(9999)]), "stop_words", "max_df"),
+        (
+            TfidfVectorizer(vocabulary=["b", "zz"], smooth_idf=False),
+            "smooth_idf",
+            "smooth_idf=True",
+        ),
         (HashingVectorizer(n_features=64), "", "CountVectorizer for text"),
     ],
     ids=lambda v: str(v)[:40],

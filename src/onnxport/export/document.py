@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import platform
+import unicodedata
 import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -89,6 +90,7 @@ def describe_model(
             "custom_ops": [],
             "external_data": False,
             "rows_per_run": _rows_per_run(row_bytes),
+            **({"unicode": unicodedata.unidata_version} if signature.texts else {}),
         },
         "source": _source(subject),
         "training": _training(subject, sample, target),

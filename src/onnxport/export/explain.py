@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from onnxport.codec import answer_rows
-from onnxport.errors import ParityError
+from onnxport.errors import ParityError, shorten
 from onnxport.export.clean_run import run_clean
 from onnxport.export.convert import Conversion
 from onnxport.export.departure import find_departure
@@ -32,7 +32,7 @@ def explain(judge: Judge, conversion: Conversion, found: Worst, parity: Parity) 
     column = _column_that_matters(judge, found)
     departure = find_departure(judge, conversion, table)
     wanted, given = _spoken(judge.signature, expected), _spoken(judge.signature, got)
-    matters = f", where {column!r} = {row[column]!r} matters most" if column else ""
+    matters = f", where {column!r} = {shorten(repr(row[column]))} matters most" if column else ""
     message = (
         f"the converted graph answers differently from the estimator: {parity.label_flips} label flips in "
         f"{parity.rows} rows, worst difference {parity.max_abs:.3g} (allowed {parity.tolerance:g}). "
@@ -103,5 +103,5 @@ def _spoken(signature: Signature, outputs: Arrays) -> str:
 
 
 def _shown(row: dict[str, Any]) -> str:
-    parts = [f"{name}={value!r}" for name, value in list(row.items())[:12]]
+    parts = [f"{name}={shorten(repr(value))}" for name, value in list(row.items())[:12]]
     return ", ".join(parts) + (", …" if len(row) > 12 else "")

@@ -22,6 +22,7 @@ from onnxport.export.sparse import entries_of, scattered
 from onnxport.signature import NGRAM_SEPARATOR, Analysis
 
 _DTYPES = (np.float64, np.float32, np.int64, np.int32)
+_STOPS = 64 * 1024  # bytes of stop words in the manifest
 _KNOWN_LOGS = 1024  # counts whose logarithm is numpy's own, to the last bit
 
 
@@ -61,6 +62,10 @@ def _range_check(estimator: Any) -> Refusal | None:
     if estimator.analyzer == "word" and len(estimator.token_pattern) > MAX_PATTERN:
         reason = f"a pattern of over {MAX_PATTERN} characters doesn't convert"
         return Refusal("token_pattern", reason, "Use a shorter regular expression.")
+    stops = estimator.get_stop_words() if estimator.analyzer == "word" else None
+    if sum(len(str(word).encode("utf-8", "replace")) + 3 for word in stops or ()) > _STOPS:
+        reason = f"the words take more than the {_STOPS // 1024} KiB that the manifest has for them"
+        return Refusal("stop_words", reason, "Leave common words out by max_df=, or list fewer.")
     if not any(np.dtype(estimator.dtype) == dtype for dtype in _DTYPES):
         reason = f"counts of datatype {np.dtype(estimator.dtype)} don't convert"
         return Refusal("dtype", reason, "Use float64, float32, int64 or int32.")
