@@ -55,6 +55,13 @@ def test_whole_numbers_where_distances_tie(tmp_path: Path) -> None:
     np.testing.assert_allclose(scores, estimator.decision_function(rows), rtol=1e-9)
 
 
+def test_the_self_test_leaves_out_rows_that_hang_on_rounding(tmp_path: Path) -> None:
+    X, _ = data.iris()  # one decimal: brute force has neighbours as near as its rounding
+    estimator = LocalOutlierFactor(5, novelty=True, contamination=0.1, algorithm="brute").fit(X)
+    onnxport.save(estimator, tmp_path / "m.onnx", X)
+    assert len(onnxport.load(tmp_path / "m.onnx").predict(X)) == len(X)
+
+
 def test_without_novelty_it_judges_only_its_own_rows(tmp_path: Path) -> None:
     X, _ = data.wine()
     with pytest.raises(UnsupportedModel, match="novelty=True"):

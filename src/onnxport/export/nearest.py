@@ -43,7 +43,12 @@ class Found:
 def check_search(estimator: Any) -> Refusal | None:
     """What a fitted search (anything with `_fit_method` and `_fit_X`) must be to convert."""
     if issparse(estimator._fit_X):
-        return Refusal("X", "a model fitted on a sparse matrix doesn't convert", "Fit on an array.")
+        return Refusal(
+            "X",
+            "on a sparse matrix it takes equally distant rows in no order that is known",
+            "Fit on an array: set sparse_output=False in OneHotEncoder, sparse_threshold=0 in "
+            "ColumnTransformer.",
+        )
     if metric_of(estimator.effective_metric_, estimator.effective_metric_params_) is None:
         return Refusal(
             "metric",
