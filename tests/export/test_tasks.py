@@ -128,13 +128,20 @@ def test_names_of_columns(tmp_path: Path) -> None:
     nameless = FunctionTransformer().fit(X[["city"]].assign(a=1.0)[["a"]])
     report = onnxport.save(nameless, tmp_path / "m.onnx", pd.DataFrame({"a": [1.0, 2.0]}))
     assert report.signature.targets == ("y",)
-    many = pd.DataFrame({"c": [f"{i:0200}" for i in range(400)]})
-    report = onnxport.save(
-        OneHotEncoder(handle_unknown="ignore").fit(many), tmp_path / "m.onnx", many
-    )
+
+
+def test_wide_transformers(tmp_path: Path) -> None:
+    """Endless names aren't told; the gate takes the rows in parts; a million columns are no answer."""
+    wide = pd.DataFrame({"c": [f"{i:030}" for i in range(3000)]})
+    encoder = OneHotEncoder(handle_unknown="ignore").fit(wide)
+    report = onnxport.save(encoder, tmp_path / "m.onnx", wide)
     assert report.signature.targets == ()
-    answer = onnxport.load(tmp_path / "m.onnx").predict({"c": f"{3:0200}"})
-    assert answer["output"] == [float(i == 3) for i in range(400)]
+    assert report.parity.rows > 2500
+    answer = onnxport.load(tmp_path / "m.onnx").predict({"c": f"{3:030}"})
+    assert answer["output"] == [float(i == 3) for i in range(3000)]
+    wider = pd.DataFrame({"c": [str(i) for i in range(20_001)]})
+    with pytest.raises(ExportError, match="gives 20,001 columns a row, too many"):
+        onnxport.save(OneHotEncoder().fit(wider), tmp_path / "n.onnx", wider)
 
 
 @pytest.mark.parametrize(

@@ -41,15 +41,13 @@ def column_statistics(column: SampleColumn, *, redacted: bool) -> dict[str, Any]
 
 def answer_statistics(signature: Signature, answers: Array) -> dict[str, Any]:
     """How often each label was answered, by target where there are several; statistics of a
-    regressor's numbers; nothing of a transformer's.
+    regressor's numbers.
     """
     if signature.target_classes:
         named = zip(signature.targets, answers.T, strict=True)
         return {"targets": {name: _label_statistics(labels) for name, labels in named}}
     if signature.classes:
         return _label_statistics(answers)
-    if signature.task == "transformation":
-        return {}
     known = answers[np.isfinite(answers)]
     return number_statistics(known) if len(known) else {}
 

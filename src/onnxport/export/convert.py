@@ -21,6 +21,7 @@ from onnxport.signature import Output, Role, Tensor
 
 NUMBERS = "num"
 DECISION = "decision"
+_MAX_COLUMNS = 20_000
 _NAMES: dict[Role, str] = {
     "label_code": "code",
     "probabilities": "proba",
@@ -214,6 +215,11 @@ def _transformed(emission: Emission, subject: Subject, columns: Columns) -> _Res
         )
     if not len(columns):
         raise ExportError("the transformer gives no columns; there is nothing to answer")
+    if len(columns) > _MAX_COLUMNS:
+        raise ExportError(
+            f"the transformer gives {len(columns):,} columns a row, too many for an answer in JSON; "
+            f"at most {_MAX_COLUMNS:,}: keep fewer, for example with max_features= or TruncatedSVD"
+        )
     if columns.exact:
         emission.exact_output = True
     return emission.graph.matrix(columns), "output", len(columns)

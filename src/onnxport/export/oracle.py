@@ -42,8 +42,11 @@ class Oracle:
 
     def predict(self, table: Table) -> Any:
         """Its answers: predict, or transform of an estimator that only transforms."""
+        return _dense(self._say(table))
+
+    def _say(self, table: Table) -> Any:
         predicts = hasattr(self._estimator, "predict")
-        return _dense(self.call("predict" if predicts else "transform", table))
+        return self.call("predict" if predicts else "transform", table)
 
     def decisions(self, table: Table) -> Array | None:
         """decision_function as [rows, k], or None where it has none."""
@@ -56,7 +59,7 @@ class Oracle:
     def answers(self, table: Table) -> bool:
         """Whether it answers these rows. An estimator may refuse with any exception."""
         try:
-            self.predict(table)
+            self._say(table)
         except Exception:
             return False
         return True

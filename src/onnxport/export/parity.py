@@ -4,7 +4,7 @@ written.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -16,11 +16,13 @@ from onnxport.export.clean_run import run_clean
 from onnxport.export.convert import DECISION
 from onnxport.export.graph import Array
 from onnxport.export.oracle import Oracle, apart_by_target, by_rows, by_target, expected_outputs
-from onnxport.export.rows import RowSet, keep_rows
+from onnxport.export.rows import BATCHES, RowSet, keep_rows
 from onnxport.export.sample import Table, take
 from onnxport.export.ties import Rules, Suspects, excused
 from onnxport.signature import Signature
 from onnxport.tensors import Arrays, pack
+
+_GROUP_BYTES = 64 * 1024**2
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,12 +85,9 @@ def prove(judge: Judge, row_sets: Sequence[RowSet]) -> tuple[Parity, Worst | Non
     """
     kept, refused = _answerable(judge.oracle, row_sets)
     rules = Rules(judge.bar, _scale(judge.oracle, kept[0].table), judge.strict)
-    asked = [feeds(judge.signature, row_set) for row_set in kept]
-    answers = run_clean(judge.content, asked)
-    scores = _graph_scores(judge, asked, answers)
     flips = ties = 0
     largest, worst_row = 0.0, None
-    for row_set, got, graph_scores in zip(kept, answers, scores, strict=True):
+    for row_set, got, graph_scores in _answered_by_graph(judge, kept):
         flipped, tied, difference = _compare(judge, row_set, got, graph_scores, rules)
         flips, ties = flips + int(flipped.sum()), ties + tied
         largest = max(largest, worst(difference))
@@ -113,6 +112,33 @@ def _scale(oracle: Oracle, table: Table) -> float:
     """How large the sums are that make a score: a tie is a difference that vanishes beside it."""
     scores = oracle.decisions(table)
     return 1.0 if scores is None else max(1.0, float(np.abs(scores).max(initial=0.0)))
+
+
+def _answered_by_graph(
+    judge: Judge, row_sets: Sequence[RowSet]
+) -> Iterator[tuple[RowSet, Arrays, Array | None]]:
+    """Each row set with what the graph says of it: all from one process, unless the answers are so
+    wide that they would fill the memory.
+    """
+    for group in _groups(judge.signature, row_sets):
+        asked = [feeds(judge.signature, row_set) for row_set in group]
+        answers = run_clean(judge.content, asked)
+        yield from zip(group, answers, _graph_scores(judge, asked, answers), strict=True)
+
+
+def _groups(signature: Signature, row_sets: Sequence[RowSet]) -> Iterator[list[RowSet]]:
+    """The row sets in groups of so many rows, the longer ones taken apart."""
+    width = sum(output.width or 1 for output in signature.outputs)
+    most = max(BATCHES[-1], _GROUP_BYTES // (8 * width))
+    group: list[RowSet] = []
+    for row_set in row_sets:
+        for start in range(0, max(row_set.rows, 1), most):
+            part = keep_rows(row_set, np.arange(start, min(start + most, row_set.rows)))
+            if group and sum(other.rows for other in group) + part.rows > most:
+                yield group
+                group = []
+            group.append(part)
+    yield group
 
 
 def _graph_scores(

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from onnx import TensorProto
+from sklearn.base import is_clusterer, is_outlier_detector
 
 from onnxport.errors import UnsupportedModel
 from onnxport.export.graph import Columns, Graph
@@ -317,12 +318,18 @@ _USUAL = {
     "predict_proba": "LogisticRegression, RandomForestClassifier and HistGradientBoostingClassifier",
     "predict": "Ridge, RandomForestRegressor and HistGradientBoostingRegressor",
     "transform": "StandardScaler, SimpleImputer, OneHotEncoder, OrdinalEncoder and PCA",
+    "outliers": "OneClassSVM, EllipticEnvelope and LocalOutlierFactor(novelty=True)",
+    "clusters": "KMeans, MiniBatchKMeans and GaussianMixture",
 }
 
 
 def _like(estimator: Any) -> str:
     """Classes that do convert and do the same work: of the estimator's own module, else usual ones."""
-    if hasattr(estimator, "transform"):
+    if is_outlier_detector(estimator):
+        return _USUAL["outliers"]
+    if is_clusterer(estimator):
+        return _USUAL["clusters"]
+    if hasattr(estimator, "transform") and not hasattr(estimator, "predict"):
         return _USUAL["transform"]
     name, package = type(estimator).__name__, type(estimator).__module__.rpartition(".")[0]
     ending = "Classifier" if hasattr(estimator, "classes_") else "Regressor"

@@ -209,7 +209,10 @@ def _asked(oracle: Oracle, table: Table) -> Array:
 
 def _check_answers(oracle: Oracle, sample: Sample, subject: Subject) -> Array:
     """What the estimator answers to the sample: one label a row and target."""
-    answers = _asked(oracle, sample.table())
+    table = sample.table()
+    if subject.task == "transformation":  # whose answers may be too wide for all rows at once
+        table = take(table, np.arange(min(sample.rows, _ASKED_AGAIN)))
+    answers = _asked(oracle, table)
     if subject.classes and answers.size != sample.rows * len(subject.classes):
         raise ExportError(
             f"{type(subject.estimator).__name__} predicts {answers.size} labels for {sample.rows} "
