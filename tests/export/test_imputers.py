@@ -10,7 +10,8 @@ import pandas as pd
 import pytest
 from numpy.random import default_rng
 from sklearn.compose import ColumnTransformer
-from sklearn.impute import MissingIndicator, SimpleImputer
+from sklearn.experimental import enable_iterative_imputer  # noqa: F401
+from sklearn.impute import IterativeImputer, KNNImputer, MissingIndicator, SimpleImputer
 from sklearn.linear_model import LogisticRegression, Ridge
 from sklearn.pipeline import FeatureUnion, make_pipeline
 from sklearn.preprocessing import OneHotEncoder, StandardScaler
@@ -197,3 +198,58 @@ def test_penguins(tmp_path: Path) -> None:
     columns = ColumnTransformer([("i", OneHotEncoder(), ["island"])], remainder=numbers)
     estimator = make_pipeline(columns, StandardScaler(), LogisticRegression(max_iter=500))
     _agree(_saved(estimator, X, y, tmp_path), estimator, X)
+
+
+def _iterative(**options: Any) -> Any:
+    return IterativeImputer(random_state=0, **{"max_iter": 4, "tol": 0.1, **options})
+
+
+ITERATIVE: dict[str, Any] = {
+    "usual": _iterative(),
+    "limits, indicator": _iterative(min_value=-1, max_value=[1, 2, 3], add_indicator=True),
+    "any order": _iterative(imputation_order="random", initial_strategy="median"),
+    "nearest": _iterative(n_nearest_features=2, skip_complete=True),
+    "tree": _iterative(estimator=DecisionTreeRegressor(max_depth=4), max_iter=2, tol=1e-9),
+    "no rounds": _iterative(max_iter=0),
+}
+
+
+@pytest.mark.filterwarnings("ignore:.*Early stopping criterion not reached")
+@pytest.mark.parametrize("imputer", ITERATIVE)
+def test_columns_from_each_other(imputer: str, tmp_path: Path) -> None:
+    estimator = make_pipeline(ITERATIVE[imputer], Ridge())
+    model = _saved(estimator, NUMBERS, Y, tmp_path)
+    _agree(model, estimator, NUMBERS)
+    _agree(model, estimator, NUMBERS.assign(full=np.nan))
+    nothing = NUMBERS.head(2).assign(a=np.nan, b=np.nan, full=np.nan)
+    _agree(model, estimator, nothing)
+    _agree(model, estimator, pd.concat([nothing, NUMBERS.head(1)]))
+
+
+@pytest.mark.filterwarnings("ignore:.*Early stopping", "ignore:Skipping features")
+def test_columns_from_each_other_of_another_kind(tmp_path: Path) -> None:
+    estimator = make_pipeline(_iterative(missing_values=-9), Ridge())
+    X = NUMBERS.fillna(-9)
+    _agree(_saved(estimator, X, Y, tmp_path), estimator, X)
+    estimator = make_pipeline(_iterative(), Ridge())
+    single = NUMBERS.astype(np.float32)
+    _agree(_saved(estimator, single, Y, tmp_path), estimator, single, rtol=1e-5)
+    empty = NUMBERS.assign(empty=np.nan)
+    _agree(_saved(estimator, empty, Y, tmp_path), estimator, empty)
+
+
+@pytest.mark.filterwarnings("ignore:.*Early stopping")
+@pytest.mark.parametrize(
+    ("imputer", "said"),
+    [
+        (_iterative(sample_posterior=True), "Set sample_posterior=False"),
+        (KNNImputer(), "Use SimpleImputer or IterativeImputer"),
+    ],
+    ids=["posterior", "neighbours"],
+)
+def test_imputers_whose_answers_are_not_theirs_alone(
+    imputer: Any, said: str, tmp_path: Path
+) -> None:
+    with pytest.raises(UnsupportedModel, match=said):
+        _saved(make_pipeline(imputer, Ridge()), NUMBERS, Y, tmp_path)
+    assert not (tmp_path / "m.onnx").exists()

@@ -319,7 +319,8 @@ def _object_kind(name: str, values: Any, *, is_string: bool) -> tuple[Kind, str]
     if all(issubclass(k, (int, float, np.number)) and k is not bool for k in kinds):
         return "numeric", "float64"
     found = ", ".join(sorted(k.__name__ for k in kinds))
-    raise ExportError(f"the column {name!r} holds {found}; keep one type in each column")
+    what = "keep one type in each column" if len(kinds) > 1 else "turn it into numbers or strings"
+    raise ExportError(f"the column {name!r} holds {found}; {what}")
 
 
 def _objects(column: SampleColumn, values: Array) -> Array:

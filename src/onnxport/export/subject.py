@@ -120,6 +120,8 @@ def _refuse_foreign(estimator: Any) -> None:
 def _width(estimator: Any) -> int:
     """How many columns it was fitted on; a pipeline may begin with steps that don't know."""
     steps = [step for _, step in estimator.steps] if isinstance(estimator, Pipeline) else []
+    if steps and isinstance(steps[0], FeatureUnion):  # it asks its first part, which may be 'drop'
+        steps = [part for _, part in steps[0].transformer_list if part != "drop"]
     for each in (estimator, *steps):
         width = getattr(each, "n_features_in_", None)
         if width is not None:

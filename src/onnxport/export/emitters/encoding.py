@@ -136,7 +136,8 @@ def _lookup(
         emission.categories.setdefault(column.origin.feature, set()).update(keys)
     if column.kind == "string":
         tensor = column.tensor
-        array = _texts(emission, estimator, [*keys, *[NULL_TOKEN] * len(null)])
+        texts = _texts(emission, estimator, keys)
+        array = np.array([*texts, *[NULL_TOKEN] * len(null)], dtype=object)
     else:
         tensor = graph.matrix(Columns((column,)))
         array = np.array([_number(emission, estimator, k) for k in keys] + [np.nan] * len(null))
@@ -161,17 +162,17 @@ def _is(category: Any, null: Any) -> bool:
     return isinstance(category, float) and isinstance(null, float) and np.isnan(category)
 
 
-def _texts(emission: Emission, estimator: Any, keys: Sequence[str]) -> Array:
-    """Strings as the keys of a lookup."""
+def _texts(emission: Emission, estimator: Any, keys: Sequence[str]) -> Sequence[str]:
+    """Strings that can be the keys of a lookup."""
     for key in keys:
         if not key.isprintable():
             try:
                 key.encode("utf-8")
             except UnicodeEncodeError as err:
                 raise refuse(emission, estimator, _NO_TEXT) from err
-    if len(set(keys)) < len(keys):
+    if NULL_TOKEN in keys:
         raise refuse(emission, estimator, _TOKEN)
-    return np.array(keys, dtype=object)
+    return keys
 
 
 def _refuse_unknown(emission: Emission, column: Column, found: str, unknown: float) -> None:
