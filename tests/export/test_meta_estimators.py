@@ -158,6 +158,7 @@ def test_self_training(tmp_path: Path) -> None:
         PowerTransformer(standardize=False),
         PowerTransformer("box-cox"),
         QuantileTransformer(n_quantiles=100),
+        QuantileTransformer(n_quantiles=50, output_distribution="normal"),
         make_pipeline(FunctionTransformer(np.log1p, np.expm1), StandardScaler()),
     ],
     ids=str,
@@ -170,7 +171,13 @@ def test_targets_transformed(transformer: Any, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("func", "inverse"),
-    [(np.log1p, np.expm1), (np.log, np.exp), (np.log2, np.exp2), (np.sqrt, np.square)],
+    [
+        (np.log1p, np.expm1),
+        (np.log, np.exp),
+        (np.log2, np.exp2),
+        (np.sqrt, np.square),
+        (np.square, np.sqrt),
+    ],
 )
 def test_targets_under_a_function(func: Any, inverse: Any, tmp_path: Path) -> None:
     model = TransformedTargetRegressor(LinearRegression(), func=func, inverse_func=inverse)
@@ -187,7 +194,7 @@ def test_two_targets_transformed(transformer: Any, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("options", "parameter", "nearest"),
     [
-        ({"func": np.tanh, "inverse_func": lambda y: y}, "inverse_func", "one of numpy's own"),
+        ({"func": np.tanh, "inverse_func": lambda y: y}, "inverse_func", "of numpy's itself"),
         (
             {"transformer": KBinsDiscretizer(5, encode="ordinal")},
             "transformer",

@@ -14,10 +14,15 @@ from sklearn import preprocessing
 from sklearn.compose import TransformedTargetRegressor
 from sklearn.pipeline import Pipeline
 
+from onnxport.export.elementary import log1p
+from onnxport.export.emitters.numpy_functions import FUNCTIONS
 from onnxport.export.graph import Columns, Graph, number_columns
 from onnxport.export.interpolation import interpolated
 from onnxport.export.members import valued
-from onnxport.export.registry import Emission, Refusal, Valued, emits, finite_only
+from onnxport.export.registry import Emission, Refusal, Valued, emits, finite_only, refuse_rows
+from onnxport.export.special import erf
+
+_EDGE = 1e-7  # BOUNDS_THRESHOLD of sklearn/preprocessing/_data.py
 
 
 def _inverse_check(estimator: Any) -> Refusal | None:
@@ -28,14 +33,13 @@ def _inverse_check(estimator: Any) -> Refusal | None:
         return Refusal(
             "inverse_func",
             f"{inverse} isn't known to convert",
-            "Use one of numpy's own: exp, expm1, exp2, log, sqrt, square, absolute, negative or "
-            "reciprocal.",
+            "Use a function of one number of numpy's itself, such as np.expm1, np.exp or np.square.",
         )
     return Refusal(
         "transformer",
         f"the inverse of {inverse} isn't known to convert",
         "Use StandardScaler, MinMaxScaler, MaxAbsScaler, RobustScaler, PowerTransformer, "
-        "QuantileTransformer with output_distribution='uniform', or a FunctionTransformer.",
+        "QuantileTransformer, or a FunctionTransformer with a function of numpy's.",
     )
 
 
@@ -51,14 +55,11 @@ def _unknown_inverse(transformer: Any) -> str | None:
         if _known(function) and not transformer.inv_kw_args:
             return None
         return str(getattr(function, "__name__", "its inverse_func"))
-    if type(transformer) is preprocessing.QuantileTransformer:
-        normal = transformer.output_distribution == "normal"
-        return "a QuantileTransformer to the normal distribution" if normal else None
     return None if type(transformer) in _INVERSES else type(transformer).__name__
 
 
 def _known(function: Any) -> bool:
-    return function is None or any(function is known for known in _FUNCTIONS)
+    return function is None or any(function is known for known in FUNCTIONS)
 
 
 @emits(TransformedTargetRegressor, check=_inverse_check)
@@ -74,37 +75,17 @@ def _inverted(emission: Emission, transformer: Any, y: str) -> str:
         for _, step in reversed(transformer.steps):
             y = y if step in (None, "passthrough") else _inverted(emission, step, y)
         return y
-    if getattr(transformer, "validate", True):
+    if type(transformer) is not preprocessing.FunctionTransformer:
+        refuse_rows(emission, emission.graph.node("IsInf", y))
+    elif transformer.validate:
         finite_only(emission, number_columns(y, 1))
     return _INVERSES[type(transformer)](emission, transformer, y)
-
-
-def _less_one(graph: Graph, y: str) -> str:
-    """exp(y) - 1: nothing comes behind it to which its rounding near 0 would matter."""
-    return graph.node("Sub", graph.node("Exp", y), graph.constant(1.0))
-
-
-def _node(op: str) -> Callable[[Graph, str], str]:
-    return lambda graph, y: graph.node(op, y)
-
-
-_FUNCTIONS: dict[Any, Callable[[Graph, str], str]] = {
-    np.exp: _node("Exp"),
-    np.expm1: _less_one,
-    np.exp2: lambda graph, y: graph.node("Pow", graph.constant(2.0), y),
-    np.log: _node("Log"),
-    np.sqrt: _node("Sqrt"),
-    np.square: lambda graph, y: graph.node("Mul", y, y),
-    np.absolute: _node("Abs"),
-    np.negative: _node("Neg"),
-    np.reciprocal: _node("Reciprocal"),
-}
 
 
 def _function(emission: Emission, transformer: Any, y: str) -> str:
     if transformer.inverse_func is None:
         return y
-    return _FUNCTIONS[transformer.inverse_func](emission.graph, y)
+    return FUNCTIONS[transformer.inverse_func].make(emission.graph, y)
 
 
 def _scaled_back(emission: Emission, y: str, scale: Any, shift: Any) -> str:
@@ -143,15 +124,32 @@ def _by_column(emission: Emission, y: str, width: int, inverse: Callable[[int, s
 
 
 def _quantile(emission: Emission, transformer: Any, y: str) -> str:
-    """numpy.interp from the references to the quantiles."""
+    """numpy.interp from the references to the quantiles; of a normal output, of its distribution
+    function, and the outermost quantile near 0 and 1.
+    """
     graph, quantiles = emission.graph, transformer.quantiles_
-    y = graph.node("Clip", y, graph.constant(0.0), graph.constant(1.0))
-    return _by_column(
+    normal = transformer.output_distribution == "normal"
+    p = _normal_cdf(graph, y) if normal else y
+    inside = graph.node("Clip", p, graph.constant(0.0), graph.constant(1.0))
+    back = _by_column(
         emission,
-        y,
+        inside,
         quantiles.shape[1],
         lambda i, c: interpolated(emission, c, transformer.references_, quantiles[:, i]),
     )
+    if not normal:
+        return back
+    edge, one = graph.constant(_EDGE), graph.constant(1.0)
+    above = graph.node("Greater", graph.node("Add", p, edge), one)
+    below = graph.node("Less", graph.node("Sub", p, edge), graph.constant(0.0))
+    back = graph.node("Where", above, graph.constant(quantiles[-1]), back)
+    return graph.node("Where", below, graph.constant(quantiles[0]), back)
+
+
+def _normal_cdf(graph: Graph, y: str) -> str:
+    """(1 + erf(y / √2)) / 2."""
+    bell = erf(graph, graph.node("Mul", y, graph.constant(np.sqrt(0.5))))
+    return graph.node("Mul", graph.node("Add", bell, graph.constant(1.0)), graph.constant(0.5))
 
 
 def _power(emission: Emission, transformer: Any, y: str) -> str:
@@ -168,8 +166,7 @@ def _power(emission: Emission, transformer: Any, y: str) -> str:
 def _box_cox(graph: Graph, power: float, y: str) -> str:
     if power == 0:
         return graph.node("Exp", y)
-    base = graph.node("Add", graph.node("Mul", y, graph.constant(power)), graph.constant(1.0))
-    logarithm = graph.node("Log", base)
+    logarithm = log1p(graph, graph.node("Mul", y, graph.constant(power)))
     return graph.node("Exp", graph.node("Div", logarithm, graph.constant(power)))
 
 
