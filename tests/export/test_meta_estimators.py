@@ -171,13 +171,7 @@ def test_targets_transformed(transformer: Any, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("func", "inverse"),
-    [
-        (np.log1p, np.expm1),
-        (np.log, np.exp),
-        (np.log2, np.exp2),
-        (np.sqrt, np.square),
-        (np.square, np.sqrt),
-    ],
+    [(np.log1p, np.expm1), (np.log, np.exp), (np.log2, np.exp2), (np.sqrt, np.square)],
 )
 def test_targets_under_a_function(func: Any, inverse: Any, tmp_path: Path) -> None:
     model = TransformedTargetRegressor(LinearRegression(), func=func, inverse_func=inverse)
