@@ -45,7 +45,7 @@ def _same(estimator: Any, X: Any, y: Any, rows: Any, folder: Path) -> None:
         np.testing.assert_allclose(shares, proba, atol=1e-6)
 
 
-def _grid(levels: int = 4, rows: int = 300) -> tuple[Any, Any, Any]:
+def _grid(levels: int = 4, rows: int = 250) -> tuple[Any, Any, Any]:
     """Whole numbers with labels by chance, where nearly all distances tie, and other rows."""
     rng = np.random.default_rng(0)
     X = rng.integers(0, levels, (rows, 4)).astype(float)
@@ -159,3 +159,11 @@ def test_refused(estimator: Any, parameter: str, tmp_path: Path) -> None:
     with pytest.raises(UnsupportedModel) as caught:
         onnxport.save(estimator.fit(X, y), tmp_path / "m.onnx", X)
     assert caught.value.parameter == parameter
+
+
+def test_brute_force_whose_ties_hang_on_threads_is_refused(tmp_path: Path) -> None:
+    X, _, rows = _grid(rows=400)
+    y = np.arange(400) % 7 / 2
+    with pytest.raises(UnsupportedModel, match="kd_tree"):
+        onnxport.save(Regressor(algorithm="brute").fit(X, y), tmp_path / "m.onnx", X)
+    _same(Regressor(algorithm="kd_tree"), X, y, rows, tmp_path)

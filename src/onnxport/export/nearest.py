@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 from onnx import TensorProto
 from scipy.sparse import issparse
+from scipy.spatial.distance import cdist
 
 from onnxport.export.distances import Metric, distances, metric_of, reduced_distances
 from onnxport.export.graph import Array, Columns, Graph
@@ -27,6 +28,8 @@ from onnxport.export.registry import (
     refuse,
 )
 from onnxport.export.search_trees import visits
+
+_CHUNK = 256  # training rows for a thread (`pairwise_dist_chunk_size`)
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +71,32 @@ def check_search(estimator: Any) -> Refusal | None:
             "in one dimension a ball's edge is a training row, and rounding decides if it is found",
             "Set algorithm='kd_tree'.",
         )
+    return None
+
+
+def check_ties(estimator: Any, targets: Array, k: int) -> Refusal | None:
+    """Brute force on several threads merges a heap for each, so that which of equally distant rows
+    it takes depends on the threads and on how many rows are asked at once: refused where that is
+    seen to matter. targets: what is taken from each training row.
+    """
+    if estimator._fit_method != "brute" or len(targets) <= max(_CHUNK, k):
+        return None
+    rows, metric = np.asarray(training_rows(estimator), np.float64), search_metric(estimator)
+    chosen = np.random.default_rng(0).choice(len(rows), _CHUNK, replace=False)
+    name = {1.0: "cityblock", 2.0: "sqeuclidean", np.inf: "chebyshev"}.get(metric.p, "minkowski")
+    options = {"p": metric.p} if name == "minkowski" else {}
+    away = cdist(rows[chosen], rows, name, **options)
+    nearest_ones = np.partition(away, (k - 1, k), axis=1)
+    edge = nearest_ones[:, k - 1]
+    values = targets.reshape(len(targets), -1)
+    for row in np.flatnonzero(edge == nearest_ones[:, k]):
+        if (np.ptp(values[away[row] == edge[row]], axis=0) > 0).any():
+            return Refusal(
+                "algorithm",
+                "of equally distant rows, brute force takes some by the number of threads and of "
+                "rows asked at once",
+                "Set algorithm='kd_tree'.",
+            )
     return None
 
 

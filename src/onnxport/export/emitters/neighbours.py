@@ -19,6 +19,7 @@ from onnxport.export.nearest import (
     all_distances,
     all_reduced,
     check_search,
+    check_ties,
     nearest,
     neighbour_distances,
     search_input,
@@ -45,6 +46,15 @@ def _check(estimator: Any) -> Refusal | None:
     return check_search(estimator)
 
 
+def _ties_check(estimator: Any) -> Refusal | None:
+    """Votes of rows in an array are counted row by row, whatever the threads."""
+    refusal = _check(estimator)
+    votes = estimator.weights == "uniform" and not getattr(estimator, "outputs_2d_", True)
+    if refusal is not None or (votes and not hasattr(estimator, "feature_names_in_")):
+        return refusal
+    return check_ties(estimator, np.asarray(estimator._y), estimator.n_neighbors)
+
+
 def _outputs(estimator: Any) -> list[tuple[Array, int]]:
     """The training codes and the number of classes of each target."""
     if estimator.outputs_2d_:
@@ -66,7 +76,7 @@ def _weights(graph: Graph, distance: str) -> str:
     return graph.node("Where", exact, marks, inverse)
 
 
-@emits(neighbors.KNeighborsClassifier, check=_check)
+@emits(neighbors.KNeighborsClassifier, check=_ties_check)
 def emit_classifier(emission: Emission, estimator: Any, columns: Columns) -> Classified | Several:
     """The first class with most votes, or with the largest sum of weights."""
     graph, k = emission.graph, estimator.n_neighbors
@@ -126,7 +136,7 @@ def _numpy_sum(graph: Graph, terms: list[str]) -> str:
     return summed(graph, [lanes[0], *terms[whole:]])
 
 
-@emits(neighbors.KNeighborsRegressor, check=_check)
+@emits(neighbors.KNeighborsRegressor, check=_ties_check)
 def emit_regressor(emission: Emission, estimator: Any, columns: Columns) -> Valued:
     """The mean of the neighbours' targets, weighted or not."""
     graph, k = emission.graph, estimator.n_neighbors

@@ -19,6 +19,7 @@ from onnxport.export.graph import Columns, Graph
 from onnxport.export.members import summed
 from onnxport.export.nearest import (
     check_search,
+    check_ties,
     nearest,
     neighbour_distances,
     search_input,
@@ -43,7 +44,7 @@ def _not_negative(graph: Graph, score: str) -> Flagged:
 def _novelty(estimator: Any) -> Refusal | None:
     if not estimator.novelty:
         return Refusal("novelty", "it judges only its own training rows", "Set novelty=True.")
-    return check_search(estimator)
+    return check_search(estimator) or check_ties(estimator, estimator._lrd, estimator.n_neighbors_)
 
 
 @emits(LocalOutlierFactor, check=_novelty)
