@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from collections import deque
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
@@ -25,11 +26,15 @@ def quietly() -> Iterator[None]:
         yield
 
 
+_REMEMBERED = 24  # tables, as many as there are sets of rows, and some
+
+
 class Oracle:
     """The estimator on plain tables, in the dtypes of its training."""
 
     def __init__(self, estimator: Any, sample: Sample) -> None:
         self._estimator, self._sample = estimator, sample
+        self._asked: deque[tuple[Table, Any]] = deque(maxlen=_REMEMBERED)
 
     def call(self, method: str, table: Table) -> Any:
         """The estimator's own method on these rows."""
@@ -45,8 +50,14 @@ class Oracle:
         return _dense(self._say(table))
 
     def _say(self, table: Table) -> Any:
+        """Asked of the same table again, it remembers: a large forest takes long over each answer."""
+        for asked, remembered in self._asked:
+            if asked is table:
+                return remembered
         predicts = hasattr(self._estimator, "predict")
-        return self.call("predict" if predicts else "transform", table)
+        answers = self.call("predict" if predicts else "transform", table)
+        self._asked.append((table, answers))
+        return answers
 
     def decisions(self, table: Table) -> Array | None:
         """decision_function as [rows, k], or None where it has none."""

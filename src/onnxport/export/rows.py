@@ -291,4 +291,6 @@ def redrawn(column_values: Array, count: int, rng: np.random.Generator, digits: 
 
 def keep_rows(row_set: RowSet, kept: Array) -> RowSet:
     """The same set with some rows only."""
+    if kept.all():
+        return row_set
     return replace(row_set, table=take(row_set.table, kept))
