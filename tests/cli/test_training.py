@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import signal
 import subprocess
@@ -20,6 +21,7 @@ from sklearn.tree import DecisionTreeClassifier
 
 import onnxport as package
 from onnxport.cli.training import _what_to_try
+from onnxport.export.saving import STEPS
 from tests.cli.conftest import Terminal
 
 MODULE = """
@@ -190,6 +192,27 @@ def test_demo_without_serving(onnxport: Terminal) -> None:
     assert model.signature.names == ("sepal_length", "sepal_width", "petal_length", "petal_width")
     assert model.signature.classes == ("setosa", "versicolor", "virginica")
     assert onnxport("check", "build/demo/iris.onnx").code == 0
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="there are no pseudo-terminals")
+def test_a_terminal_sees_how_far_the_saving_is(training: Terminal) -> None:
+    import pty
+
+    ours, theirs = pty.openpty()
+    arguments = ["export", "train:model", "--data", "data.csv", "--target", "y", "-o", "m.onnx"]
+    subprocess.run(
+        [sys.executable, "-m", "onnxport", *arguments],
+        cwd=training.folder,
+        stderr=theirs,
+        stdout=subprocess.DEVNULL,
+        check=True,
+    )
+    os.close(theirs)
+    shown = os.read(ours, 10_000).decode()
+    os.close(ours)
+    bars = [line.count("=") for line in shown.splitlines() if line.startswith("[")]
+    assert bars == sorted(bars)
+    assert len(set(bars)) == STEPS + 1
 
 
 def test_demo_looks_at_the_port_before_it_trains(onnxport: Terminal, url: str) -> None:

@@ -19,6 +19,7 @@ from sklearn.tree import DecisionTreeClassifier
 
 import onnxport
 from onnxport.errors import ExportError
+from onnxport.export.saving import STEPS
 from tests.export import data
 
 
@@ -202,6 +203,7 @@ def test_progress_is_told(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> N
     onnxport.save(tree, tmp_path / "m.onnx", X, progress=lines.append)
     assert lines[0] == "converting DecisionTreeClassifier"
     assert any("comparing" in line for line in lines)
+    assert len(lines) == STEPS
     with caplog.at_level(logging.INFO):
         onnxport.save(tree, tmp_path / "m.onnx", X)
     assert "converting DecisionTreeClassifier" in caplog.text

@@ -109,7 +109,7 @@ def export(
     if not output.parent.is_dir():
         raise click.UsageError(f"--output {output}: its folder doesn't exist; create it first")
     with progress(f"loading {source} and {data.name}"):
-        from onnxport.export import save
+        from onnxport.export.saving import STEPS, save
         from onnxport.export.source import load_object, read_table, split_table
 
         estimator = load_object(source, trust=trust)
@@ -117,7 +117,7 @@ def export(
     if training.left_out:
         listed = ", ".join(training.left_out)
         click.echo(f"left out, as the estimator was not fitted on them: {listed}", err=True)
-    with progress(f"saving {output.name}") as tell:
+    with progress(f"saving {output.name}", steps=STEPS) as tell:
         report = save(
             estimator,
             output,
@@ -160,11 +160,11 @@ def demo(port: int, output: Path, then_serve: bool) -> int:
         if then_serve:
             _check_port(settings)
     with progress("loading scikit-learn and training a random forest on iris"):
-        from onnxport.export import save
         from onnxport.export.iris import train_iris
+        from onnxport.export.saving import STEPS, save
 
         iris = train_iris()
-    with progress(f"saving {output}") as tell:
+    with progress(f"saving {output}", steps=STEPS) as tell:
         report = save(
             iris.estimator,
             output,

@@ -44,6 +44,7 @@ from onnxport.signature import Label, Signature
 Progress = Callable[[str], None]
 log = logging.getLogger(__name__)
 _ASKED_AGAIN = 500
+STEPS = 5  # how often `save` says what it does
 
 
 def save(
@@ -119,6 +120,7 @@ def save(
     if worst is not None:
         error = explain(judge, conversion, worst, parity)
         parity = _accept(parity, error, allow_mismatch=allow_mismatch)
+    tell("choosing self-test rows and describing the model")
     selftest = make_selftest(judge, sample, parity, sample_rows, redact)
     manifest = document.describe_model(
         subject,
@@ -131,6 +133,7 @@ def save(
     )
     statistics = document.baseline(sample, oracle, signature, redact)
     sealed = document.write(conversion.model, manifest, selftest, statistics)
+    tell(f"opening the file of {len(sealed):,} bytes as a server would")
     loaded = _reopen(sealed, oracle, sample)
     _write(target, sealed)
     return Report(path=target, size=len(sealed), parity=parity, manifest=loaded.manifest)
