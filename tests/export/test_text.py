@@ -28,7 +28,7 @@ from sklearn.model_selection import GridSearchCV
 from sklearn.naive_bayes import BernoulliNB, ComplementNB, MultinomialNB
 from sklearn.pipeline import FeatureUnion, Pipeline, make_pipeline, make_union
 from sklearn.preprocessing import MaxAbsScaler, Normalizer, OneHotEncoder, StandardScaler
-from sklearn.svm import LinearSVC
+from sklearn.svm import SVC, LinearSVC
 from sklearn.tree import DecisionTreeClassifier
 
 import onnxport
@@ -122,6 +122,8 @@ def test_a_vectorizer_reads_every_script(vectorizer: Any, tmp_path: Path) -> Non
         SGDClassifier(loss="log_loss", random_state=0),
         RandomForestClassifier(20, random_state=0),
         DecisionTreeClassifier(random_state=0),
+        SVC(),
+        SVC(kernel="linear", decision_function_shape="ovo"),
         make_pipeline(SelectKBest(chi2, k=9), LogisticRegression()),
         make_pipeline(TruncatedSVD(5, random_state=0), StandardScaler(), LogisticRegression()),
         make_pipeline(StandardScaler(with_mean=False), LogisticRegression()),

@@ -7,6 +7,7 @@ in `sklearn/utils/multiclass.py`.
 
 from __future__ import annotations
 
+import copy
 from itertools import combinations
 from typing import Any
 
@@ -27,10 +28,26 @@ from onnxport.export.registry import (
     numbers_only,
 )
 
+_MAX_DENSE = 2**24  # numbers in the support vectors of a model that was fitted on a sparse matrix
+
+
+def _dense(estimator: Any) -> Any:
+    """The estimator with arrays for what it holds as sparse matrices."""
+    if not estimator._sparse:
+        return estimator
+    dense = copy.copy(estimator)
+    dense.support_vectors_ = estimator.support_vectors_.toarray()
+    dense._dual_coef_ = estimator._dual_coef_.toarray()
+    return dense
+
 
 def _kernel_check(estimator: Any) -> Refusal | None:
-    if estimator._sparse:
-        return Refusal("X", "a model fitted on a sparse matrix doesn't convert", "Fit on an array.")
+    if estimator._sparse and np.prod(estimator.support_vectors_.shape) > _MAX_DENSE:
+        return Refusal(
+            "X",
+            "fitted on a sparse matrix, its support vectors are too large for the file",
+            "Use LinearSVC, or keep fewer terms by max_features= of the vectorizer.",
+        )
     if estimator.kernel not in ("rbf", "poly", "sigmoid", "linear"):
         return Refusal(
             "kernel", "only the built-in kernels convert", "Use rbf, poly, sigmoid or linear."
@@ -70,7 +87,7 @@ def _kernel(emission: Emission, estimator: Any, columns: Columns) -> str:
 @emits(SVR, NuSVR, check=_kernel_check)
 def emit_regressor(emission: Emission, estimator: Any, columns: Columns) -> Valued:
     """Σ αᵥ K(x, v) + intercept."""
-    graph = emission.graph
+    graph, estimator = emission.graph, _dense(estimator)
     kernel = _kernel(emission, estimator, columns)
     total = graph.node("MatMul", kernel, graph.constant(estimator._dual_coef_.T))
     return Valued(graph.node("Add", total, graph.constant(estimator._intercept_)))
@@ -88,7 +105,7 @@ def emit_classifier(emission: Emission, estimator: Any, columns: Columns) -> Cla
     """A positive decision votes for the first class of a pair; the first class with most votes
     wins, or with break_ties the first with the largest decision.
     """
-    graph, classes = emission.graph, len(estimator.classes_)
+    graph, classes, estimator = emission.graph, len(estimator.classes_), _dense(estimator)
     kernel = _kernel(emission, estimator, columns)
     pairs = graph.node("MatMul", kernel, graph.constant(_pair_weights(estimator)))
     pairs = graph.node("Add", pairs, graph.constant(estimator._intercept_))
