@@ -233,3 +233,16 @@ def test_penguins_with_missing_sex(tmp_path: Path) -> None:
     estimator = make_pipeline(encoder, StandardScaler(), LogisticRegression(max_iter=500))
     assert X["sex"].isna().any()
     _agree(_saved(estimator, X, y, tmp_path), estimator, X)
+
+
+def test_airports_with_missing_states(tmp_path: Path) -> None:
+    X, y = data.airports()
+    infrequent = OneHotEncoder(min_frequency=10, handle_unknown="infrequent_if_exist")
+    columns = ColumnTransformer(
+        [("o", infrequent, ["state", "country"]), ("t", TargetEncoder(), ["state"])]
+    )
+    estimator = make_pipeline(columns, Ridge())
+    assert X["state"].isna().any()
+    model = _saved(estimator, X, y, tmp_path)
+    _agree(model, estimator, X)
+    _agree(model, estimator, X.head(3).assign(state=np.nan, country="Austria"))

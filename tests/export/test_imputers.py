@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from numpy.random import default_rng
-from sklearn.compose import ColumnTransformer
+from sklearn.compose import ColumnTransformer, make_column_selector
 from sklearn.experimental import enable_iterative_imputer  # noqa: F401
 from sklearn.impute import IterativeImputer, KNNImputer, MissingIndicator, SimpleImputer
 from sklearn.linear_model import LogisticRegression, Ridge
@@ -253,3 +253,12 @@ def test_imputers_whose_answers_are_not_theirs_alone(
     with pytest.raises(UnsupportedModel, match=said):
         _saved(make_pipeline(imputer, Ridge()), NUMBERS, Y, tmp_path)
     assert not (tmp_path / "m.onnx").exists()
+
+
+def test_cars_from_each_other(tmp_path: Path) -> None:
+    X, y = data.cars()
+    numbers = make_column_selector(dtype_include="number")
+    columns = ColumnTransformer([("n", _iterative(add_indicator=True), numbers)])
+    estimator = make_pipeline(columns, StandardScaler(), LogisticRegression(max_iter=2000))
+    assert X["Horsepower"].isna().any()
+    _agree(_saved(estimator, X, y, tmp_path), estimator, X)
