@@ -145,6 +145,15 @@ def test_rows_that_the_next_step_refuses(tmp_path: Path) -> None:
                 model.predict(pd.DataFrame({"x": [bad]}))
 
 
+def test_rows_that_a_scaler_refuses_and_a_tree_would_take(tmp_path: Path) -> None:
+    X = pd.DataFrame({"x": np.linspace(0.5, 9, 50)})
+    last = HistGradientBoostingRegressor(max_iter=5)
+    model = make_pipeline(FunctionTransformer(np.reciprocal), StandardScaler(), last)
+    loaded, _ = _saved(model, X, X["x"], tmp_path)
+    with pytest.raises(RequestError):
+        loaded.predict({"x": 0.0})
+
+
 def test_polynomials_before_a_tree_are_exact(tmp_path: Path) -> None:
     rng = np.random.default_rng(9)
     X = rng.normal(size=(300, 4))

@@ -169,6 +169,15 @@ def test_of_positive_numbers(transformer: Any, tmp_path: Path) -> None:
         model.predict(pd.DataFrame([row]))
 
 
+def test_a_negative_power_is_refused_before_a_tree_that_would_take_nan(tmp_path: Path) -> None:
+    X = pd.DataFrame({"a": np.linspace(5, 9, 100), "b": np.linspace(80, 60, 100) ** 2})
+    power = preprocessing.PowerTransformer("box-cox")
+    model = make_pipeline(power, DecisionTreeRegressor(max_depth=3))
+    _, loaded = prove(model, X, X["a"] ** 2, tmp_path)
+    with pytest.raises(RequestError):
+        loaded.predict({"a": -1.0, "b": 4000.0})
+
+
 @pytest.mark.parametrize(
     "transformer",
     [
