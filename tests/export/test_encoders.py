@@ -245,4 +245,8 @@ def test_airports_with_missing_states(tmp_path: Path) -> None:
     assert X["state"].isna().any()
     model = _saved(estimator, X, y, tmp_path)
     _agree(model, estimator, X)
-    _agree(model, estimator, X.head(3).assign(state=np.nan, country="Austria"))
+    _agree(
+        model,
+        estimator,
+        X.head(3).assign(state=X["state"].mask(X["state"].notna()), country="Austria"),
+    )
