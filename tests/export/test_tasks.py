@@ -77,6 +77,22 @@ def test_clusterers(estimator: Any, make: Any, tmp_path: Path) -> None:
     assert -1 <= model.manifest["training"]["metrics"]["adjusted_rand"] <= 1
 
 
+@pytest.mark.parametrize("make", [KMeans, BisectingKMeans])
+def test_rows_whose_distances_overflow_are_refused(make: Any, tmp_path: Path) -> None:
+    """Huge numbers are answered like the estimator, up to where its own sums are infinite."""
+    X, _ = data.iris()
+    X = 3 * (X - X.mean())
+    estimator = make(4, n_init=2, random_state=0).fit(X)
+    onnxport.save(estimator, tmp_path / "m.onnx", X)
+    model = onnxport.load(tmp_path / "m.onnx")
+    rng = np.random.default_rng(0)
+    signs = rng.choice([-1.0, 1.0], X.shape)
+    huge = pd.DataFrame(signs * 10.0 ** rng.uniform(280, 306, X.shape), columns=X.columns)
+    assert [a["prediction"] for a in model.predict(huge)] == estimator.predict(huge).tolist()
+    with pytest.raises(onnxport.errors.ValidationError, match="a number is too large"):
+        model.predict(huge * 1e2)
+
+
 def test_clusters_with_names(tmp_path: Path) -> None:
     X, _ = data.iris()
     estimator = KMeans(2, n_init=2, random_state=0).fit(X)

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from sklearn.cluster import BisectingKMeans, KMeans, MiniBatchKMeans
 
-from onnxport.export.graph import Columns, Graph, number_columns
+from onnxport.export.graph import Columns, number_columns
 from onnxport.export.registry import (
     TOLERANT_BAR,
     Emission,
@@ -32,22 +32,27 @@ def _features(emission: Emission, estimator: Any, columns: Columns) -> str:
     return emission.graph.matrix(columns)
 
 
-def _ranked(graph: Graph, x: str, centers: Any) -> str:
-    """‖c‖² - 2 x · c, which ranks centers like the squared distance, double [N, centers]."""
-    c = np.asarray(centers, dtype=np.float64)
+def _ranked(emission: Emission, x: str, centers: Any) -> str:
+    """‖c‖² - 2 x · c, which ranks centers like the squared distance, double [N, centers]. Rows where
+    it overflows are refused: what the library says of them hangs on the order of its sums.
+    """
+    graph, c = emission.graph, np.asarray(centers, dtype=np.float64)
     product = graph.node("MatMul", x, graph.constant(-2.0 * c.T))
-    return graph.node("Add", product, graph.constant(np.einsum("ij,ij->i", c, c)))
+    ranked = graph.node("Add", product, graph.constant(np.einsum("ij,ij->i", c, c)))
+    finite_only(emission, number_columns(ranked, len(c)))
+    return ranked
 
 
-def _nearest(graph: Graph, x: str, centers: Any) -> Grouped:
+def _nearest(emission: Emission, x: str, centers: Any) -> Grouped:
     """The first of the nearest centers."""
-    return Grouped(graph.node("ArgMin", _ranked(graph, x, centers), axis=1, keepdims=0))
+    ranked = _ranked(emission, x, centers)
+    return Grouped(emission.graph.node("ArgMin", ranked, axis=1, keepdims=0))
 
 
 @emits(KMeans, MiniBatchKMeans)
 def emit_k_means(emission: Emission, estimator: Any, columns: Columns) -> Grouped:
     x = _features(emission, estimator, columns)
-    return _nearest(emission.graph, x, estimator.cluster_centers_)
+    return _nearest(emission, x, estimator.cluster_centers_)
 
 
 @emits(BisectingKMeans)
@@ -55,22 +60,31 @@ def emit_bisecting(emission: Emission, estimator: Any, columns: Columns) -> Grou
     """Down the tree of clusters, at each node to the nearer of two centers, the left of equals."""
     graph = emission.graph
     x = _features(emission, estimator, columns)
-    if estimator._bisecting_tree.left is None:  # one cluster: a code for each row all the same
-        return _nearest(graph, x, estimator.cluster_centers_)
-    mean = getattr(estimator, "_X_mean", 0.0)
-    code = _descend(graph, x, estimator._bisecting_tree, mean)
-    return Grouped(graph.node("Reshape", code, graph.integers([-1])))
+    inner = _inner_nodes(estimator._bisecting_tree)
+    if not inner:  # one cluster: a code for each row all the same
+        return _nearest(emission, x, estimator.cluster_centers_)
+    centers = [branch.center for node in inner for branch in (node.left, node.right)]
+    ranked = _ranked(emission, x, np.array(centers) + getattr(estimator, "_X_mean", 0.0))
+    codes: dict[int, str] = {}  # of each node, int64 [N, 1], of a leaf a constant
+    for i, node in reversed(list(enumerate(inner))):  # a node stands before its branches
+        left, right = (
+            graph.node("Gather", ranked, graph.integers([2 * i + side]), axis=1) for side in (0, 1)
+        )
+        branches = [
+            codes[id(branch)]
+            if branch.left is not None
+            else graph.constant([[branch.label]], np.int64)
+            for branch in (node.right, node.left)
+        ]
+        codes[id(node)] = graph.node("Where", graph.node("Less", right, left), *branches)
+    return Grouped(graph.node("Reshape", codes[id(inner[0])], graph.integers([-1])))
 
 
-def _descend(graph: Graph, x: str, node: Any, mean: Any) -> str:
-    """The label of each row's leaf below this node, int64 [N, 1]; of a leaf, a constant."""
+def _inner_nodes(node: Any) -> list[Any]:
+    """The nodes of a tree of clusters that have branches, from the root down."""
     if node.left is None:
-        return graph.constant([[node.label]], np.int64)
-    centers = np.vstack((node.left.center, node.right.center)) + mean
-    ranked = _ranked(graph, x, centers)
-    left, right = (graph.node("Gather", ranked, graph.integers([i]), axis=1) for i in (0, 1))
-    branches = [_descend(graph, x, branch, mean) for branch in (node.right, node.left)]
-    return graph.node("Where", graph.node("Less", right, left), *branches)
+        return []
+    return [node, *_inner_nodes(node.left), *_inner_nodes(node.right)]
 
 
 @transforms(KMeans, MiniBatchKMeans, BisectingKMeans, level="tolerant")
@@ -82,6 +96,6 @@ def transform_k_means(emission: Emission, estimator: Any, columns: Columns) -> C
     x = _features(emission, estimator, columns)
     squares = graph.node("Mul", x, x)
     norm = graph.node("ReduceSum", squares, graph.integers([1]), keepdims=1)
-    squared = graph.node("Add", _ranked(graph, x, estimator.cluster_centers_), norm)
+    squared = graph.node("Add", _ranked(emission, x, estimator.cluster_centers_), norm)
     distance = graph.node("Sqrt", graph.node("Max", squared, graph.constant(0.0)))
     return number_columns(distance, len(estimator.cluster_centers_), exact=False)
