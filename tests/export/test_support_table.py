@@ -73,6 +73,8 @@ SEVERAL_LABELS = {"ClassifierChain", "MultiOutputClassifier"}
 TWO_CLASSES = {"FixedThresholdClassifier", "TunedThresholdClassifierCV"}
 ONE_COLUMN = {"IsotonicRegression"}
 TEXT = {"CountVectorizer", "TfidfVectorizer"}
+# Public classes whose rules are under way.
+PENDING = {"IterativeImputer", "KNNImputer"}
 
 
 def _made(kind: type) -> Any:
@@ -186,8 +188,10 @@ def test_every_predictor_with_a_rule_is_saved_as_a_step(tmp_path: Path) -> None:
 
 def test_a_class_converts_or_is_told_why_not() -> None:
     converts = {kind.__name__ for kind in RULES}
+    public = {name for name, _ in all_estimators()}
     assert converts & UNSUPPORTED.keys() == set()
-    assert UNSUPPORTED.keys() <= {name for name, _ in all_estimators()}
+    assert UNSUPPORTED.keys() <= public
+    assert public - converts - UNSUPPORTED.keys() <= PENDING
     for reason, nearest in UNSUPPORTED.values():
         assert not reason.endswith(".")
         assert nearest.endswith(".")

@@ -42,6 +42,10 @@ _ONE_ROW = (
 # Why, and the nearest choice that works.
 UNSUPPORTED: dict[str, tuple[str, str]] = {
     "AgglomerativeClustering": _CLUSTERS,
+    "BernoulliRBM": (
+        "its hidden units aren't known to convert exactly",
+        "Use PCA, or a neural network that is fitted as a whole.",
+    ),
     "ClassicalMDS": _PLACES,
     "DBSCAN": _CLUSTERS,
     "DictVectorizer": (
@@ -50,6 +54,10 @@ UNSUPPORTED: dict[str, tuple[str, str]] = {
     ),
     "DictionaryLearning": _ITERATES,
     "EmpiricalCovariance": _COVARIANCE,
+    "FeatureAgglomeration": (
+        "its pooling_func may be any function",
+        "Use PCA, or SelectKBest to keep some of the columns.",
+    ),
     "FeatureHasher": _HASHES,
     "GraphicalLasso": _COVARIANCE,
     "GraphicalLassoCV": _COVARIANCE,
@@ -61,6 +69,10 @@ UNSUPPORTED: dict[str, tuple[str, str]] = {
         "Use SimpleImputer or IterativeImputer.",
     ),
     "KNeighborsTransformer": _GRAPHS,
+    "KernelDensity": (
+        "it scores rows and has neither predict nor transform",
+        "Use GaussianMixture, or IsolationForest to find outliers.",
+    ),
     "LabelBinarizer": _TARGETS,
     "LabelEncoder": _TARGETS,
     "LatentDirichletAllocation": _ITERATES,

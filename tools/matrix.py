@@ -1,0 +1,147 @@
+"""Writes docs/reference/matrix.md: how all cases of the matrix do, ours and plain skl2onnx's.
+
+Takes some minutes. `KIND ...` tries these kinds only and prints them, without writing.
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+import sys
+import tempfile
+from collections.abc import Iterator
+from multiprocessing.connection import Connection
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+
+import onnx
+import onnxruntime
+import skl2onnx
+import sklearn
+
+from onnxport.errors import ExportError
+from tests.export.matrix.case import KINDS
+from tests.export.matrix.every_case import CASES
+from tests.export.matrix.score import PAGE, Row, passing
+
+GENERATED = "<!-- Written by tools/matrix.py (`make matrix`); edits here are lost. -->"
+PATIENCE = 60
+Tried = tuple[str, bool, bool, str]  # case, ours passes, skl2onnx mildly passes, what skl2onnx does
+
+
+def try_case(index: int) -> Tried:
+    """One case, in a process apart: a graph can end its process."""
+    from tests.export.matrix.public import try_public
+    from tests.export.matrix.trial import fit, try_ours
+
+    case = CASES[index]
+    fitted = fit(case)
+    try:
+        with tempfile.TemporaryDirectory() as folder:
+            try_ours(fitted, Path(folder))
+    except (ExportError, AssertionError) as err:
+        return case.id, False, False, f"not judged ({type(err).__name__})"
+    verdict = try_public(fitted)
+    return case.id, True, verdict.passes_mildly, str(verdict)
+
+
+def work(pipe: Connection) -> None:
+    """Tries the cases that are asked for."""
+    while True:
+        pipe.send(try_case(pipe.recv()))
+
+
+def try_all(indices: list[int]) -> Iterator[Tried]:
+    """In a process apart, since a conversion of others can go on for ever, and a graph can end it."""
+    spawn = multiprocessing.get_context("spawn")
+    here, worker = None, None
+    for index in indices:
+        if here is None or worker is None:
+            here, there = spawn.Pipe()
+            worker = spawn.Process(target=work, args=(there,), daemon=True)
+            worker.start()
+            there.close()
+        here.send(index)
+        try:
+            answered = here.poll(PATIENCE)
+            tried: Tried | None = here.recv() if answered else None
+        except EOFError:
+            answered, tried = True, None
+        if tried is not None:
+            yield tried
+            continue
+        what = "the process ended" if answered else f"no answer in {PATIENCE} s"
+        yield CASES[index].id, True, False, f"error: {what}"
+        worker.kill()
+        here = worker = None
+
+
+def rows_of(tried: list[Tried]) -> list[Row]:
+    rows = []
+    for kind in KINDS:
+        own = [each for each in tried if each[0].startswith(f"{kind}-")]
+        if own:
+            told = "<br>".join(f"{name.partition('-')[2]}: {what}" for name, _, _, what in own)
+            passed = sum(what == "passes" for *_, what in own)
+            mildly = sum(mild for _, _, mild, _ in own)
+            rows.append(Row(kind, len(own), sum(ours for _, ours, *_ in own), passed, mildly, told))
+    return rows
+
+
+HEAD = """# The matrix
+
+{generated}
+
+38 kinds of estimators that people train, each fitted on two data sets or more, one of them real; the
+hardest (★) have three cases or more. A case passes when no label and no number differs beyond the
+bar, on all row sets of [the gate](../3-parity.md) and on rows that neither saw. The cases are in
+`tests/export/matrix/`.
+
+**Kinds that pass, of {kinds}: onnxport {ours}, plain skl2onnx {public}, plain skl2onnx with numbers
+within 1e-5 {mildly}.**
+
+Plain skl2onnx is called as its documentation advises (`to_onnx`, ZipMap off, operator sets 21 and
+3), with all numbers as float32 and with the data's own types; the better of the two counts. The same
+rows and bars judge it, except that batches of no rows are left out, and that inputs go by position,
+since it renames some. What it can't do shows as an error of the conversion or of ONNX Runtime; wrong
+labels and numbers come without any message.
+
+Made with scikit-learn {sklearn}, skl2onnx {skl2onnx}, onnx {onnx}, ONNX Runtime {onnxruntime}.
+
+| | kind | cases | onnxport | skl2onnx | skl2onnx within 1e-5 | what skl2onnx does |
+|---|---|---|---|---|---|---|
+"""
+
+
+def page(rows: list[Row]) -> str:
+    ours, public, mildly = passing(rows)
+    head = HEAD.format(
+        generated=GENERATED,
+        kinds=len(rows),
+        ours=ours,
+        public=public,
+        mildly=mildly,
+        sklearn=sklearn.__version__,
+        skl2onnx=skl2onnx.__version__,
+        onnx=onnx.__version__,
+        onnxruntime=onnxruntime.__version__,
+    )
+    cells = ((cell.replace("|", "\\|") for cell in row.cells) for row in rows)
+    return head + "".join(f"| {' | '.join(each)} |\n" for each in cells)
+
+
+def main(arguments: list[str]) -> int:
+    wanted = {int(kind) for kind in arguments} or set(KINDS)
+    tried = []
+    for each in try_all([i for i, case in enumerate(CASES) if case.kind in wanted]):
+        print(*each, flush=True)
+        tried.append(each)
+    rows = rows_of(tried)
+    if wanted == set(KINDS):
+        PAGE.write_text(page(rows), "utf-8")
+        print("wrote docs/reference/matrix.md")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
