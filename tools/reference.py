@@ -14,7 +14,7 @@ import click
 
 from onnxport import cli
 from onnxport.export.registry import EXACT_BAR, TOLERANT_BAR
-from onnxport.export.support import KINDS, Entry, support_table
+from onnxport.export.support import KINDS, Entry, sentence, support_table
 from onnxport.settings import SETTINGS
 
 FOLDER = Path(__file__).resolve().parent.parent / "docs" / "reference"
@@ -113,7 +113,7 @@ def _row(cells: Iterable[str]) -> str:
 def _cells(entry: Entry) -> list[str]:
     if entry.level == "unsupported":
         return [f"`{entry.name}`", entry.level, entry.reason or "", entry.nearest or ""]
-    refused = (f"`{r.parameter}`: {r.reason}. {r.nearest}" for r in entry.refused)
+    refused = (f"`{r.parameter}`: {sentence(r)}" for r in entry.refused)
     return [f"`{entry.name}`", entry.level, "<br>".join(refused), entry.since or ""]
 
 

@@ -22,7 +22,9 @@ def classified(emission: Emission, estimator: Any, columns: Columns, name: str) 
     with emission.inside(name):
         result = emit(emission, estimator, columns)
     if not isinstance(result, Classified):
-        raise refuse(emission, estimator, Refusal("", "not a classifier", "Use a classifier here."))
+        raise refuse(
+            emission, estimator, Refusal("", "it is no classifier", "Use a classifier here.")
+        )
     return result
 
 
@@ -30,7 +32,9 @@ def valued(emission: Emission, estimator: Any, columns: Columns, name: str) -> s
     with emission.inside(name):
         result = emit(emission, estimator, columns)
     if not isinstance(result, Valued):
-        raise refuse(emission, estimator, Refusal("", "not a regressor", "Use a regressor here."))
+        raise refuse(
+            emission, estimator, Refusal("", "it is no regressor", "Use a regressor here.")
+        )
     return result.value
 
 

@@ -304,7 +304,7 @@ def _unknown(emission: Emission, estimator: Any) -> UnsupportedModel:
     elif library == "sklearn" and kind.__name__ in UNSUPPORTED:
         reason, nearest = UNSUPPORTED[kind.__name__]
     else:
-        nearest = f"{_like(estimator)} convert; docs/reference/estimators.md lists all that do."
+        nearest = f"{_like(estimator)} convert; `onnxport export --list` shows all that do."
     return UnsupportedModel(
         step=emission.step,
         estimator=f"{library}'s {kind.__name__}",

@@ -79,7 +79,7 @@ def as_text(entries: tuple[Entry, ...], width: int = 100) -> str:
             lines += [*([""] if lines else []), kind.lower()]
         for entry in chosen:
             lines.append(f"  {entry.name:<32}{entry.level:<13}{entry.since or ''}".rstrip())
-            told = [f"{r.parameter}: {_sentence(r)}" for r in entry.refused]
+            told = [f"{r.parameter}: {sentence(r)}" for r in entry.refused]
             told += [f"{entry.reason}. {entry.nearest}"] if entry.reason else []
             for text in told:
                 lines += textwrap.wrap(
@@ -96,8 +96,10 @@ def as_json(entries: tuple[Entry, ...]) -> list[dict[str, Any]]:
     ]
 
 
-def _sentence(refusal: Refusal) -> str:
-    return f"{refusal.reason}. {refusal.nearest}" if refusal.reason else refusal.nearest
+def sentence(refusal: Refusal) -> str:
+    """Why and what to do, as far as the source tells it."""
+    known = refusal.reason.strip("…")
+    return f"{refusal.reason}. {refusal.nearest}" if known else refusal.nearest
 
 
 def _kind(estimator: type) -> str:
@@ -127,7 +129,7 @@ def _refusals(
         called = node.func.id
         other = module.get(called)
         if called == "Refusal":
-            yield Refusal(*(_text(part, names) for part in node.args))
+            yield Refusal(*(_text(part, names, node.lineno) for part in node.args))
         elif called not in seen and inspect.isfunction(other) and _is_local(other, function):
             yield from _refusals(other, seen | {called})
 
@@ -136,21 +138,23 @@ def _is_local(other: Callable[..., Any], function: Callable[..., Any]) -> bool:
     return other.__module__ == function.__module__
 
 
-def _assigned(tree: ast.AST) -> dict[str, ast.expr]:
-    """What names stand for that are assigned once, such as `reason = "..."`."""
-    return {
-        target.id: node.value
+def _assigned(tree: ast.AST) -> list[tuple[int, str, ast.expr]]:
+    """What names stand for from which line on, such as `reason = "..."`."""
+    found = [
+        (node.lineno, target.id, node.value)
         for node in ast.walk(tree)
         if isinstance(node, ast.Assign)
         for target in node.targets
         if isinstance(target, ast.Name)
-    }
+    ]
+    return sorted(found, key=lambda each: each[0])
 
 
-def _text(node: ast.expr, names: dict[str, ast.expr]) -> str:
+def _text(node: ast.expr, names: list[tuple[int, str, ast.expr]], line: int) -> str:
     """A string as the source has it, with … for what is filled in when it is told."""
-    if isinstance(node, ast.Name) and node.id in names:
-        return _text(names[node.id], {})
+    if isinstance(node, ast.Name):
+        values = [value for at, name, value in names if name == node.id and at <= line]
+        return _text(values[-1], [], line) if values else "…"
     if isinstance(node, ast.JoinedStr):
-        return "".join(_text(part, names) for part in node.values)
+        return "".join(_text(part, names, line) for part in node.values)
     return str(node.value) if isinstance(node, ast.Constant) else "…"

@@ -41,7 +41,11 @@ def _nearest(emission: Emission, estimator: Any, columns: Columns, centers: Any)
 
 def _converged(estimator: Any) -> Refusal | None:
     if estimator.affinity != "euclidean":
-        return Refusal("affinity", "it predicts no new rows", "Set affinity='euclidean'.")
+        return Refusal(
+            "affinity",
+            "with distances computed beforehand it predicts no new rows",
+            "Set affinity='euclidean'.",
+        )
     if len(estimator.cluster_centers_) == 0:
         return Refusal(
             "max_iter", "it didn't converge, and has no centers", "Raise max_iter or damping."

@@ -187,7 +187,7 @@ def _radius_check(estimator: Any) -> Refusal | None:
     ):
         return Refusal(
             "outlier_label",
-            "a label that no training row has",
+            "outliers would get a label that no training row has",
             "Use outlier_label='most_frequent', or one of the classes.",
         )
     return _check(estimator)
