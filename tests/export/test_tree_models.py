@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+from palmerpenguins import load_penguins
 from sklearn import ensemble, linear_model, naive_bayes, svm, tree
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.pipeline import make_pipeline
@@ -64,6 +65,18 @@ def _cars() -> data.Data:
     return chosen.astype({"Cylinders": "category", "origin": "category"}), X["Horsepower"]
 
 
+def _sexes() -> data.Data:
+    """Penguins with their sex, which is missing in some."""
+    X, y = _penguins()
+    sex = load_penguins()["sex"]
+    return X.assign(sex=sex.astype("category")), y
+
+
+def _holes() -> data.Data:
+    X, y = _codes()
+    return np.where(np.random.default_rng(1).random(X.shape) < 0.1, np.nan, X), y
+
+
 def _named() -> data.Data:
     X, y = _codes()
     return pd.DataFrame(X, columns=["a", "b", "c"]).astype({"a": int}), np.exp(y)
@@ -71,6 +84,8 @@ def _named() -> data.Data:
 
 CATEGORIES: list[tuple[str, Any, Callable[[], data.Data]]] = [
     ("penguins", HistogramClassifier(max_iter=15), _penguins),
+    ("missing strings", HistogramClassifier(max_iter=15), _sexes),
+    ("missing codes", HistogramRegressor(categorical_features=[0, 2], max_iter=20), _holes),
     ("cars", HistogramRegressor(max_iter=30), _cars),
     ("a mask", HistogramRegressor(categorical_features=[True, False, True], max_iter=20), _codes),
     (
