@@ -120,7 +120,11 @@ def _main(folder: Path) -> None:
             else np.array(value, dtype=object).reshape(-1, 1)
             for name, value in feeds.items()
         }
-        np.savez(folder / f"answers-{index}.npz", **graph.run(arrays))  # type: ignore[arg-type]
+        answers = {
+            name: value.astype(np.str_) if value.dtype == object else value
+            for name, value in graph.run(arrays).items()
+        }
+        np.savez(folder / f"answers-{index}.npz", **answers)  # type: ignore[arg-type]
     (folder / "version").write_text(VERSION)
 
 

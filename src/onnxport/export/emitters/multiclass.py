@@ -71,8 +71,12 @@ def _member(emission: Emission, member: Any, columns: Columns, name: str) -> _Me
         proba = graph.node("Gather", proba, graph.integers([1]), axis=1)
     score = result.decision if hasattr(member, "decision_function") else proba
     if score is None:
-        reason = "its decision_function doesn't convert"
-        raise refuse(emission, member, Refusal("", reason, "Use a linear model or trees here."))
+        reason = "its decision_function doesn't convert exactly"
+        raise refuse(
+            emission,
+            member,
+            Refusal("", reason, "Use a linear model, or trees without init=, here."),
+        )
     code = graph.node("Unsqueeze", result.code, graph.integers([1]))
     return _Member(graph.to_double(code), score, proba)
 

@@ -4,6 +4,7 @@ FeatureUnion, searches.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -35,14 +36,25 @@ from onnxport.export.registry import (
 def emit_pipeline(emission: Emission, estimator: Any, columns: Columns) -> Emitted:
     """Step after step; the last may be a predictor."""
     *before, (last_name, last) = estimator.steps
-    for name, step in before:
-        if step is not None and step != "passthrough":
-            with emission.inside(name):
-                columns = emit_transformer(emission, step, columns)
+    columns = _one_by_one(emission, before, columns)
     if last is None or last == "passthrough":
         return columns
     with emission.inside(last_name):
         return emit(emission, last, columns)
+
+
+@transforms(Pipeline)
+def emit_pipeline_step(emission: Emission, estimator: Any, columns: Columns) -> Columns:
+    """Step after step; the last transforms too, as a KMeans does."""
+    return _one_by_one(emission, estimator.steps, columns)
+
+
+def _one_by_one(emission: Emission, steps: Sequence[tuple[str, Any]], columns: Columns) -> Columns:
+    for name, step in steps:
+        if step is not None and step != "passthrough":
+            with emission.inside(name):
+                columns = emit_transformer(emission, step, columns)
+    return columns
 
 
 @emits(ColumnTransformer)
@@ -142,3 +154,16 @@ def emit_search(emission: Emission, estimator: Any, columns: Columns) -> Emitted
     """The best estimator, refitted."""
     with emission.inside("best_estimator_"):
         return emit(emission, estimator.best_estimator_, columns)
+
+
+@transforms(
+    GridSearchCV,
+    RandomizedSearchCV,
+    HalvingGridSearchCV,
+    HalvingRandomSearchCV,
+    check=_refit_check,
+)
+def emit_search_step(emission: Emission, estimator: Any, columns: Columns) -> Columns:
+    """The best estimator as a step before others."""
+    with emission.inside("best_estimator_"):
+        return emit_transformer(emission, estimator.best_estimator_, columns)
