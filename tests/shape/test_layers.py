@@ -48,7 +48,6 @@ WORLDS = {
     "onnxruntime": ("runtime",),
     "pandas": ("export",),
     "scipy": ("export",),
-    "skl2onnx": ("export",),
     "sklearn": ("export",),
     "starlette": ("server",),
     "subprocess": ("export",),

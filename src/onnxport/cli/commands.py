@@ -26,7 +26,6 @@ EXTRAS = {
     "lightgbm": "lightgbm",
     "onnx": "export",
     "pandas": "export",
-    "skl2onnx": "export",
     "sklearn": "export",
     "torch": "torch",
     "xgboost": "xgboost",

@@ -160,7 +160,6 @@ def _source(subject: Subject) -> dict[str, Any]:
             "scikit-learn": sklearn.__version__,
             "numpy": np.__version__,
             "onnx": onnx.__version__,
-            "skl2onnx": version_of("skl2onnx"),
             "python": platform.python_version(),
         },
         "exporter": f"onnxport {version_of('onnxport')}",
