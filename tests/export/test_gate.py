@@ -221,3 +221,11 @@ def test_a_file_that_lies_about_its_answers_is_refused(tmp_path: Path) -> None:
     assert wrong != content
     with pytest.raises(ModelFileError, match="the digest doesn't match"):
         onnxport.load(wrong)
+
+
+def test_an_ill_posed_estimator_is_told_of_its_own_noise(tmp_path: Path) -> None:
+    X, y = data.diabetes()
+    X = X[["bmi", "bp"]]  # so near to each other that the kernel matrix is as good as singular
+    with pytest.raises(ParityError, match=r"own answer to this row moves by .* larger alpha"):
+        onnxport.save(GaussianProcessRegressor().fit(X, y), tmp_path / "m.onnx", X)
+    onnxport.save(GaussianProcessRegressor(alpha=0.1).fit(X, y), tmp_path / "m.onnx", X)

@@ -16,9 +16,12 @@ from onnxport.export.oracle import apart, expected_outputs
 from onnxport.export.parity import Judge, Parity, Worst, feeds
 from onnxport.export.registry import ROUGH_BAR
 from onnxport.export.rows import RowSet
-from onnxport.export.sample import take
+from onnxport.export.sample import rows_of, take
 from onnxport.signature import Signature
 from onnxport.tensors import Arrays
+
+_NUDGE, _NUDGES = 1e-9, 16
+_SEED = 11
 
 
 def explain(judge: Judge, conversion: Conversion, found: Worst, parity: Parity) -> ParityError:
@@ -37,7 +40,7 @@ def explain(judge: Judge, conversion: Conversion, found: Worst, parity: Parity) 
         f"the converted graph answers differently from the estimator: {parity.label_flips} label flips in "
         f"{parity.rows} rows, worst difference {parity.max_abs:.3g} (allowed {parity.tolerance:g}). "
         f"Worst row, of the set {found.row_set.name!r}{matters}: {_shown(row)}; the estimator says {wanted}, "
-        f"the graph {given}. {departure.sentence} Nothing was written. {_advice(parity)}"
+        f"the graph {given}. {departure.sentence} Nothing was written. {_advice(judge, found, parity)}"
     )
     return ParityError(
         message,
@@ -50,13 +53,48 @@ def explain(judge: Judge, conversion: Conversion, found: Worst, parity: Parity) 
     )
 
 
-def _advice(parity: Parity) -> str:
+def _advice(judge: Judge, found: Worst, parity: Parity) -> str:
+    noise = _own_noise(judge, found)
+    if noise > max(parity.tolerance, 1000 * _NUDGE):
+        return (
+            f"The estimator's own answer to this row moves by {noise:.2g} when its numbers change in "
+            "their 9th digit, so rounding decides it and no conversion can be held to it: regularize "
+            "the estimator (a larger alpha, reg_param, reg_covar, ...), scale the features, or leave "
+            "out columns that repeat others"
+        )
     if parity.tolerance > ROUGH_BAR:
         return (
-            "ONNX Runtime computes this family in float32: scale the features first, "
-            "for example with StandardScaler"
+            "A part of this estimator is computed in float32, where large numbers are coarse: scale the "
+            "features first, for example with StandardScaler, and train on float64"
         )
-    return "Please report the estimator's class and parameters: this should convert exactly"
+    return (
+        "This should convert exactly, so it is a defect of onnxport: please report the estimator's class "
+        "and parameters. Until then, another class of docs/reference/estimators.md does"
+    )
+
+
+def _own_noise(judge: Judge, found: Worst) -> float:
+    """How far the estimator's numbers for the worst row move, relative to max(1, |answer|), when its
+    numbers are nudged by 1e-9 of their column's spread: about as much where the problem is well
+    posed. Models that jump at split points have no such measure.
+    """
+    if judge.strict:
+        return 0.0
+    rng = np.random.default_rng(_SEED)
+    table = take(found.row_set.table, np.full(_NUDGES + 1, found.index))
+    for name, values in found.row_set.table.items():
+        if values.dtype != object:
+            known = values[np.isfinite(values)]
+            spread = float(known.std()) if len(known) else 0.0
+            nudges = rng.normal(0, _NUDGE * spread, _NUDGES + 1)
+            table[name] = table[name] + np.concatenate([[0.0], nudges[1:]])
+    table = take(table, judge.oracle.answered(table))
+    rows = rows_of(table)
+    if rows < 2:
+        return 0.0
+    answers = expected_outputs(judge.oracle, judge.signature, judge.classes, table)
+    first = {name: np.repeat(values[:1], rows, axis=0) for name, values in answers.items()}
+    return float(apart(judge.signature, first, answers)[1].max())
 
 
 def _column_that_matters(judge: Judge, found: Worst) -> str | None:
