@@ -16,8 +16,9 @@ from dataclasses import dataclass, fields
 from typing import Any, get_args
 
 from onnxport.analysis import read_text, write_text
-from onnxport.datatypes import BY_NAME
+from onnxport.datatypes import BY_NAME, INT64_MIN
 from onnxport.errors import ModelFileError
+from onnxport.fields import check_fields
 from onnxport.signature import (
     NULL_TOKEN,
     Feature,
@@ -110,16 +111,19 @@ class SelfTest:
 
     def check(self, signature: Signature) -> None:
         """Refuses rows that can't prove anything about this signature. Raises ModelFileError."""
-        outputs = {o.tensor: o.role for o in signature.outputs if o.role != "refused"}
+        outputs = {o.tensor for o in signature.outputs if o.role != "refused"}
         columns = [*self.inputs.values(), *self.expect.values()]
         code = signature.output("label_code")
         codes = self.expect.get(code.tensor, []) if code else []
-        if set(self.inputs) != set(signature.names) or not set(outputs) <= set(self.expect):
+        known = {o.tensor for o in signature.outputs}
+        if set(self.inputs) != set(signature.names) or not outputs <= set(self.expect) <= known:
             what = "its rows don't have the signature's features and outputs"
         elif {len(column) for column in columns} != {self.rows} or self.rows == 0:
             what = "it has no rows, or columns of different lengths"
         elif not all(_is_code(signature, code) for code in codes):
             what = "it expects a label that doesn't exist"
+        elif not all(_holds(f, value) for f in signature.features for value in self.inputs[f.name]):
+            what = "its rows hold values of other types than the signature's"
         elif not 0 <= self.tolerance <= MAX_TOLERANCE:
             what = f"its tolerance is not between 0 and {MAX_TOLERANCE:g}"
         else:
@@ -155,6 +159,12 @@ def _is_code(signature: Signature, code: Any) -> bool:
     )
 
 
+def _holds(feature: Feature, value: Any) -> bool:
+    """Whether a stored value is one that the feature may hold, or null."""
+    types = (str,) if feature.is_string else (bool,) if feature.kind == "boolean" else (int, float)
+    return value is None or type(value) in types
+
+
 def check_format(text: str) -> None:
     """Refuses a format whose major number this version doesn't know."""
     major, dot, minor = text.partition(".")
@@ -171,6 +181,7 @@ def parse_object(text: str, key: str) -> dict[str, Any]:
     """A JSON object out of the file's metadata; duplicate keys and NaN are refused."""
     try:
         document = json.loads(text, object_pairs_hook=_unique, parse_constant=_no_constant)
+        canonical(document).encode()  # refuses lone surrogates, and numbers that are too large
     except (ValueError, RecursionError) as err:
         raise ModelFileError(f"{key} is not the JSON that onnxport writes: {err}") from err
     if not isinstance(document, dict):
@@ -298,27 +309,19 @@ def _lists(document: Any) -> dict[str, list[Any]]:
     return document
 
 
-# What must be there for a reader to tell of a model: strings of `model`, fields of other parts.
-_STRINGS = ("name", "version", "task")
-_PARTS = {
+# What must be there for a reader to tell of a model.
+_NEEDED = {
+    "model": ("name", "version", "task"),
     "parity": ("rows", "row_sets", "label_flips", "max_abs", "tolerance", "onnxruntime"),
     "source": ("library", "class"),
-    "runtime": (),
 }
 
 
 def _check_facts(document: Mapping[str, Any]) -> None:
-    for key in _STRINGS:
-        if not isinstance(document["model"][key], str):
-            raise ValueError(f"model.{key} is no string")
-    for part, needed in _PARTS.items():
-        if part not in document:
-            continue
-        if not isinstance(document[part], dict):
-            raise ValueError(f"{part} is no object")
-        if not isinstance(document[part].get("rows_per_run", 1), int):
-            raise ValueError(f"{part}.rows_per_run is no integer")
-        missing = [key for key in needed if key not in document[part]]
+    """Everything is there, and of the type that a reader expects."""
+    check_fields(document)
+    for part, needed in _NEEDED.items():
+        missing = [key for key in needed if part in document and key not in document[part]]
         if missing:
             raise ValueError(f"{part}.{missing[0]} is missing")
 
@@ -353,6 +356,7 @@ _ROLES: dict[Task, tuple[frozenset[str], frozenset[str]]] = {
     "clustering": _CLASSIFIED,
     "transformation": (frozenset({"output"}), frozenset()),
 }
+_LARGEST_LABEL = 2**64 - 1  # of numpy's unsigned integers
 # The fewest classes that make sense: clusters and targets of several may be alone.
 _FEWEST = {"multioutput_classification": 1, "clustering": 1}
 
@@ -371,6 +375,8 @@ def _check_classes(signature: Signature) -> None:
     for labels in sets:
         if not all(isinstance(label, (str, int, float, bool)) for label in labels):
             raise ValueError("a label is no string, number or boolean")
+        if any(type(n) is int and not INT64_MIN <= n <= _LARGEST_LABEL for n in labels):
+            raise ValueError("a label is beyond 64 bits")
         keys = {label_key(label) for label in labels}
         if len(labels) < _FEWEST.get(signature.task, 2) or len(keys) != len(labels):
             raise ValueError("the classes are fewer than two, or two have one label")

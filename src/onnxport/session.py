@@ -91,7 +91,7 @@ class Session:
                 self._self_test_output(name, np.array(values), got[name], selftest.tolerance)
                 for name, values in selftest.expect.items()
             )
-        except (KeyError, ValueError, InferenceError) as err:
+        except (KeyError, TypeError, ValueError, OverflowError, InferenceError) as err:
             raise self._failed("the stored rows can't be run") from err
         return largest
 
