@@ -62,11 +62,14 @@ FRAMES: dict[str, tuple[Any, str]] = {
     "one more": (X.assign(z=1), "X has the column 'z' that the estimator was not fitted on"),
     "one less": (X[["a", "b"]], "X lacks the column 'c' that the estimator was fitted on"),
     "renamed": (X.rename(columns={"a": "A"}), "X lacks the column 'a'"),
-    "twice": (pd.concat([X, X[["a"]]], axis=1), "two columns of X share a name; rename one"),
+    "twice": (pd.concat([X, X[["a"]]], axis=1), "two columns of X share a name"),
     "numbers for names": (X.set_axis([0, 1, 2], axis=1), "X lacks the column 'a'"),
     "a Series": (X["a"], r"pass a DataFrame or an array \[rows, features\]"),
     "no rows": (X.head(0), "X has no rows; pass a representative sample"),
-    "dates": (X.assign(a=pd.Timestamp("2020-01-01")), "'a' has the datatype datetime64.*pass num"),
+    "dates": (
+        X.assign(a=pd.Timestamp("2020-01-01")),
+        "'a' has the datatype datetime64.*before fitting",
+    ),
     "durations": (X.assign(a=pd.Timedelta(1, "D")), "'a' has the datatype timedelta64"),
     "periods": (
         X.assign(a=pd.period_range("2020", periods=ROWS, freq="D")),
@@ -85,7 +88,10 @@ FRAMES: dict[str, tuple[Any, str]] = {
     "surrogate": (X.assign(c=_each("\ud800")), "'c' holds .*no valid Unicode; clean it"),
     "unknown": (X.assign(c="z"), "refuses the sample X: Found unknown categories"),
     "infinite": (X.assign(a=np.inf), "refuses the sample X: Input X contains infinity"),
-    "null": (X.assign(a=np.nan), "refuses the sample X: Input X contains NaN"),
+    "null": (
+        X.assign(a=np.nan),
+        "refuses the sample X .nulls are in 'a'.: Input X contains NaN; pass",
+    ),
 }
 
 

@@ -8,16 +8,19 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
-from sklearn.base import BaseEstimator, ClassifierMixin
-from sklearn.cluster import DBSCAN
+from sklearn.base import BaseEstimator, ClassifierMixin, TransformerMixin
+from sklearn.cluster import DBSCAN, FeatureAgglomeration
 from sklearn.ensemble import (
     RandomForestClassifier,
 )
+from sklearn.feature_extraction import DictVectorizer
 from sklearn.linear_model import Ridge
-from sklearn.neighbors import LocalOutlierFactor, NearestNeighbors
+from sklearn.model_selection import GridSearchCV
+from sklearn.neighbors import KernelDensity, LocalOutlierFactor, NearestNeighbors
 from sklearn.neural_network import MLPClassifier
 from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import FunctionTransformer, StandardScaler
+from sklearn.svm import SVC
 from sklearn.tree import DecisionTreeClassifier
 
 import onnxport
@@ -35,6 +38,16 @@ class Majority(ClassifierMixin, BaseEstimator):
 
     def predict(self, X: Any) -> Any:
         return np.repeat(self.classes_[self.counts_.argmax()], len(X))
+
+
+class Halves(TransformerMixin, BaseEstimator):
+    """A transformer of one's own, which learns nothing."""
+
+    def fit(self, *_: Any) -> Halves:
+        return self
+
+    def transform(self, X: Any) -> Any:
+        return X / 2
 
 
 class MyForest(RandomForestClassifier):
@@ -100,12 +113,44 @@ def test_what_is_no_predictor(tmp_path: Path) -> None:
     assert "is a class; pass a fitted object" in _fails(Ridge, tmp_path / "m.onnx", X)
     assert "no scikit-learn estimator" in _fails({"a": 1}, tmp_path / "m.onnx", X)
     assert "not fitted; call fit" in _fails(Ridge(), tmp_path / "m.onnx", X)
-    assert "no predict for new rows. Use KMeans" in _fails(DBSCAN().fit(X), tmp_path / "m.onnx", X)
+    assert "has no predict for new ones. Use KMeans" in _fails(
+        DBSCAN().fit(X), tmp_path / "m.onnx", X
+    )
     assert "no predict for new rows. Set novelty=True" in _fails(
         LocalOutlierFactor().fit(X), tmp_path / "m.onnx", X
     )
-    assert "no classifier, regressor, outlier detector" in _fails(
-        NearestNeighbors().fit(X), tmp_path / "m.onnx", X
+    for model, said in (
+        (NearestNeighbors(), "Use KNeighborsClassifier or KNeighborsRegressor"),
+        (KernelDensity(), "neither predict nor transform. Use GaussianMixture"),
+        (FeatureAgglomeration(), "Use PCA, or SelectKBest"),
+        (make_pipeline("passthrough"), "no step that computes anything; save a fitted estimator"),
+    ):
+        assert said in _fails(model.fit(X), tmp_path / "m.onnx", X)
+    assert "DictVectorizer: it takes dicts" in _fails(DictVectorizer(), tmp_path / "m.onnx")
+    assert "model= is a path; load the estimator" in _fails("m.joblib", tmp_path / "m.onnx", X)
+
+
+def test_a_part_that_is_not_ready(tmp_path: Path) -> None:
+    X, y = data.iris()
+    half = make_pipeline(StandardScaler(), RandomForestClassifier(2).fit(X, y))
+    assert "step 'standardscaler' (StandardScaler) is not fitted; call fit" in _fails(
+        half, tmp_path / "m.onnx", X
+    )
+    search = GridSearchCV(DecisionTreeClassifier(), {"max_depth": [2]}, cv=2, refit=False)
+    inner = make_pipeline(StandardScaler(), search).fit(X, y)
+    assert "step 'gridsearchcv' (GridSearchCV) was fitted with refit=False" in _fails(
+        inner, tmp_path / "m.onnx", X
+    )
+
+
+def test_what_is_not_scikit_learns_own(tmp_path: Path) -> None:
+    X, y = data.iris()
+    said = _fails(make_pipeline(Halves(), StandardScaler()).fit(X, y), tmp_path / "m.onnx", X)
+    assert said.startswith("step 'halves' (Halves): only scikit-learn's own classes convert")
+    assert "Compute its columns before calling the model" in said
+    svc = SVC(kernel=lambda a, b: a @ b.T).fit(X.to_numpy(), y)
+    assert "SVC, parameter kernel: only the built-in kernels" in _fails(
+        svc, tmp_path / "m.onnx", X.to_numpy()
     )
 
 
@@ -117,11 +162,24 @@ def test_what_is_no_predictor(tmp_path: Path) -> None:
         (lambda X: X.head(0), "X has no rows"),
         (lambda X: X.to_numpy()[:, :3], "X has 3 columns, and the estimator was fitted on 4"),
         (lambda X: X.to_numpy()[0], "X has shape (4,)"),
+        (lambda X: X.to_dict("records"), "X is a list of dicts; pass pandas.DataFrame(X)"),
+        (lambda _: "iris.csv", "X is of type str; pass a DataFrame"),
         (lambda X: X.assign(petal_width=pd.Timestamp(0)), "'petal_width' has the datatype"),
         (lambda X: X.assign(petal_width=["a", 1] * 75), "'petal_width' holds int, str"),
         (lambda X: X.assign(petal_width="wide"), "it gets string columns"),
     ],
-    ids=["missing", "extra", "empty", "narrow", "row", "dates", "types", "strings"],
+    ids=[
+        "missing",
+        "extra",
+        "empty",
+        "narrow",
+        "row",
+        "dicts",
+        "path",
+        "dates",
+        "types",
+        "strings",
+    ],
 )
 def test_a_sample_that_does_not_fit(change: Any, said: str, tmp_path: Path) -> None:
     X, y = data.iris()
@@ -142,6 +200,10 @@ def test_a_sample_that_does_not_fit(change: Any, said: str, tmp_path: Path) -> N
         ({"metadata": {"a": {1, 2}}}, "metadata= must be JSON"),
         ({"metadata": {"a": float("nan")}}, "metadata= must be JSON"),
         ({"y": [1, 2]}, "y has 2 entries, and X has 150 rows"),
+        ({"y": "species"}, "y is of type str; pass the targets"),
+        ({"y": ["rose"] * 150}, "y holds 'rose' and none of the classes"),
+        ({"redact": "petal_width"}, "redact= takes a list of features; pass ['petal_width']"),
+        ({"progress": True}, "progress= takes a function"),
     ],
     ids=lambda value: str(value)[:30],
 )
@@ -156,6 +218,8 @@ def test_places_that_cannot_be_written(tmp_path: Path) -> None:
     model = RandomForestClassifier(3, random_state=0).fit(X, y)
     with pytest.raises(ExportError, match="is a folder"):
         onnxport.save(model, tmp_path, X)
+    with pytest.raises(ExportError, match="save takes the estimator first, then a path"):
+        onnxport.save("m.onnx", model, X)
     assert "create it first" in _fails(model, tmp_path / "no" / "m.onnx", X)
 
 

@@ -202,7 +202,7 @@ def test_the_message_of_a_class_that_is_told_why_not(tmp_path: Path) -> None:
     with pytest.raises(UnsupportedModel) as caught:
         onnxport.save(model, tmp_path / "m.onnx", X)
     assert str(caught.value) == (
-        "step 'parts' (sklearn's NMF): its transform searches anew for each row, in a loop that ends "
+        "step 'parts' (NMF): its transform searches anew for each row, in a loop that ends "
         "by a tolerance. Use PCA or TruncatedSVD."
     )
 

@@ -163,9 +163,9 @@ def test_wide_transformers(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("estimator", "said"),
     [
-        (DBSCAN(), "DBSCAN: it has no predict for new rows. Use KMeans."),
-        (AgglomerativeClustering(), "it has no predict for new rows. Use KMeans."),
-        (SpectralClustering(2), "it has no predict for new rows. Use KMeans."),
+        (DBSCAN(), "(DBSCAN): it labels the rows it was fitted on and has no predict for new ones"),
+        (AgglomerativeClustering(), "Use KMeans, or fit a classifier on its labels_."),
+        (SpectralClustering(2), "Use KMeans, or fit a classifier on its labels_."),
         (LocalOutlierFactor(), "it has no predict for new rows. Set novelty=True."),
     ],
     ids=lambda value: type(value).__name__,

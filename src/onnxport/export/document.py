@@ -19,11 +19,13 @@ import sklearn
 from onnxport.errors import ExportError, shorten
 from onnxport.export.baseline import answer_statistics, column_statistics
 from onnxport.export.graph import IR_VERSION, OPSET, RUNTIMES
+from onnxport.export.learned import is_missing
 from onnxport.export.metrics import measure
 from onnxport.export.oracle import Oracle
 from onnxport.export.parity import Parity
 from onnxport.export.sample import Sample
 from onnxport.export.subject import Subject
+from onnxport.export.told import library_says
 from onnxport.manifest import (
     BASELINE_KEY,
     CAPS,
@@ -181,19 +183,46 @@ def _training(subject: Subject, sample: Sample, target: Any) -> dict[str, Any]:
     return training
 
 
+def check_target(subject: Subject, sample: Sample, target: Any) -> None:
+    """Refuses a y that isn't as long as the sample, or holds none of a classifier's classes, before
+    anything takes long.
+    """
+    if target is None or not sample.real:
+        return
+    shape = getattr(target, "shape", ())
+    if isinstance(target, Sequence) and not isinstance(target, str):
+        shape = (len(target),)
+    if not shape:
+        raise ExportError(
+            f"y is of type {type(target).__name__}; pass the targets, one for each of X's "
+            f"{sample.rows} rows"
+        )
+    if shape[0] != sample.rows:
+        raise ExportError(
+            f"y has {shape[0]} entries, and X has {sample.rows} rows; pass both whole"
+        )
+    if subject.task in ("binary_classification", "multiclass_classification"):
+        values = np.asarray(target, dtype=object).ravel().tolist()
+        own = subject.classes[0].tolist()
+        if not any(value in own for value in values if not is_missing(value)):
+            listed = shorten(", ".join(map(repr, np.asarray(own).tolist())))
+            raise ExportError(
+                f"y holds {shorten(repr(values[0]))} and none of the classes {listed}; pass the "
+                "targets of X as the estimator was fitted on them, or no y"
+            )
+
+
 def _metrics(subject: Subject, sample: Sample, target: Any) -> dict[str, Any]:
     """What y says of the estimator's answers to X."""
-    rows = getattr(target, "shape", np.shape(target))[:1]
-    if rows != (sample.rows,):
-        given = f"{rows[0]} entries" if rows else "no length"
-        raise ExportError(f"y has {given}, and X has {sample.rows} rows")
     X = sample.restore(sample.table())
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # a score of one row, for example, is undefined
             metrics = measure(subject, X, target)
     except (TypeError, ValueError) as err:
-        raise ExportError(f"y doesn't fit the estimator: {err}; pass the targets of X") from err
+        raise ExportError(
+            f"y doesn't fit the estimator: {library_says(err)}; pass the targets of X, or no y"
+        ) from err
     name = getattr(target, "name", None)
     return {"metrics": metrics} | ({"target": str(name)} if name is not None else {})
 

@@ -224,7 +224,7 @@ def emit(emission: Emission, estimator: Any, columns: Columns) -> Emitted:
     """Emits an estimator by its rule. Raises UnsupportedModel for what isn't known to be right."""
     rule = RULES.get(type(estimator))
     if rule is None:
-        raise _unknown(emission, estimator)
+        raise unknown(emission.step, estimator)
     return _emit_by(rule, emission, estimator, columns)
 
 
@@ -243,7 +243,7 @@ def emit_transformer(emission: Emission, estimator: Any, columns: Columns) -> Co
     """Emits a step that must give columns."""
     rule = TRANSFORMS.get(type(estimator)) or RULES.get(type(estimator))
     if rule is None:
-        raise _unknown(emission, estimator)
+        raise unknown(emission.step, estimator)
     result = _emit_by(rule, emission, estimator, columns)
     if not isinstance(result, Columns):
         reason = "a predictor stands where a transformer is expected"
@@ -295,22 +295,33 @@ def refuse_rows(emission: Emission, marks: str) -> None:
     emission.refused.append(graph.cast(found, TensorProto.BOOL))
 
 
-def _unknown(emission: Emission, estimator: Any) -> UnsupportedModel:
+def known(estimator: Any) -> bool:
+    """Whether there is a rule for its class."""
+    return type(estimator) in RULES or type(estimator) in TRANSFORMS
+
+
+def unknown(step: str, estimator: Any) -> UnsupportedModel:
+    """The error for an estimator whose class has no rule."""
     kind = type(estimator)
     base = next((cls for cls in kind.__mro__[1:] if cls in RULES), None)
-    library, reason = kind.__module__.partition(".")[0], "this class isn't known to convert exactly"
+    library, name = kind.__module__.partition(".")[0], kind.__name__
+    reason = "this class isn't known to convert exactly"
+    nearest = f"{_like(estimator)} convert; `onnxport export --list` shows all that do."
     if base is not None:
         nearest = f"Use {base.__name__} itself: a subclass may compute something else."
-    elif library == "sklearn" and kind.__name__ in UNSUPPORTED:
-        reason, nearest = UNSUPPORTED[kind.__name__]
+    elif library == "sklearn":
+        reason, nearest = UNSUPPORTED.get(name, (reason, nearest))
+    elif library in _LIBRARIES:
+        name, reason = f"{library}'s {name}", f"models of {library} can't be saved yet"
     else:
-        nearest = f"{_like(estimator)} convert; `onnxport export --list` shows all that do."
-    return UnsupportedModel(
-        step=emission.step,
-        estimator=f"{library}'s {kind.__name__}",
-        reason=reason,
-        nearest=nearest,
-    )
+        reason = "only scikit-learn's own classes convert, as Python code doesn't fit into a graph"
+        if _only_transforms(estimator):
+            nearest = f"Compute its columns before calling the model; {nearest}"
+    return UnsupportedModel(step=step, estimator=name, reason=reason, nearest=nearest)
+
+
+# Whose estimators look like scikit-learn's own.
+_LIBRARIES = frozenset({"catboost", "lightgbm", "skorch", "xgboost"})
 
 
 # What most people would take instead, by what an estimator is for.
@@ -329,7 +340,7 @@ def _like(estimator: Any) -> str:
         return _USUAL["outliers"]
     if is_clusterer(estimator):
         return _USUAL["clusters"]
-    if hasattr(estimator, "transform") and not hasattr(estimator, "predict"):
+    if _only_transforms(estimator):
         return _USUAL["transform"]
     name, package = type(estimator).__name__, type(estimator).__module__.rpartition(".")[0]
     ending = "Classifier" if hasattr(estimator, "classes_") else "Regressor"
@@ -338,3 +349,7 @@ def _like(estimator: Any) -> str:
     if nearest:
         return ", ".join(nearest)
     return _USUAL["predict_proba" if ending == "Classifier" else "predict"]
+
+
+def _only_transforms(estimator: Any) -> bool:
+    return hasattr(estimator, "transform") and not hasattr(estimator, "predict")

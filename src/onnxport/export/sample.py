@@ -18,6 +18,7 @@ import pandas as pd
 from onnxport.errors import ExportError, shorten
 from onnxport.export.graph import Array
 from onnxport.export.learned import NOTHING, Learned, distinct_nulls, is_missing
+from onnxport.export.told import library_says, no_table, no_texts
 from onnxport.signature import Kind
 
 Table = dict[str, Array]
@@ -135,7 +136,7 @@ def read_texts(X: Any, names: Sequence[str] | None) -> Sample:
     if isinstance(X, pd.DataFrame) and X.shape[1] == 1:
         X = X.iloc[:, 0]
     if isinstance(X, (str, bytes)) or not isinstance(X, Iterable) or getattr(X, "ndim", 1) != 1:
-        raise ExportError("the estimator takes a list of texts; pass a list or Series of strings")
+        raise no_texts(X)
     values = np.empty(len(texts := list(X)), dtype=object)
     values[:] = texts
     _check_size(len(values), 1, 1)
@@ -172,11 +173,9 @@ def read_sample(
     try:
         array = np.asarray(X)
     except ValueError as err:
-        raise ExportError(f"X is no table: {err}; pass a DataFrame or an array") from err
+        raise ExportError(f"X is no table: {library_says(err)}; pass a DataFrame") from err
     if array.ndim != 2:
-        raise ExportError(
-            f"X has shape {array.shape}; pass a DataFrame or an array [rows, features]"
-        )
+        raise no_table(X)
     if array.dtype.kind in "US":
         array = array.astype(object)
     if array.dtype.kind not in "fiubO":
@@ -199,7 +198,8 @@ def _from_frame(
     known: Mapping[int, Learned],
 ) -> Sample:
     if not frame.columns.is_unique:
-        raise ExportError("two columns of X share a name; rename one")
+        twice = shorten(repr(frame.columns[frame.columns.duplicated()][0]))
+        raise ExportError(f"two columns of X share a name, {twice}; rename one")
     if names is not None and as_frame:
         missing = [name for name in names if name not in frame.columns]
         if missing:
@@ -293,6 +293,11 @@ def _kind(name: str, values: Any, dtype: Any, *, is_string: bool) -> tuple[Kind,
     if isinstance(dtype, pd.SparseDtype):
         raise ExportError(f"the column {name!r} is sparse; pass X.sparse.to_dense()")
     code = getattr(dtype, "kind", "O")
+    if code in "mM":
+        raise ExportError(
+            f"the column {name!r} has the datatype {dtype}, and dates and times don't convert; make "
+            "numbers or strings of it before fitting, such as .dt.dayofyear or .dt.total_seconds()"
+        )
     if isinstance(dtype, pd.StringDtype) or code == "O":
         strings = is_string or isinstance(dtype, pd.StringDtype)
         return _object_kind(name, values, is_string=strings)

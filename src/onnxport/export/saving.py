@@ -28,7 +28,7 @@ from onnxport.export.describe import describe_features, read_feature_options
 from onnxport.export.explain import explain
 from onnxport.export.graph import Array
 from onnxport.export.imagine import imagine_columns, imagine_sample
-from onnxport.export.learned import learned
+from onnxport.export.learned import is_missing, learned
 from onnxport.export.oracle import Oracle
 from onnxport.export.parity import Judge, Parity, prove
 from onnxport.export.probes import check_nulls, probe
@@ -38,6 +38,7 @@ from onnxport.export.sample import Sample, Table, read_sample, read_texts, take,
 from onnxport.export.selftest import make_selftest
 from onnxport.export.subject import Subject, as_predicted, read_subject
 from onnxport.export.targets import name_targets
+from onnxport.export.told import library_says
 from onnxport.predictor import Model, load
 from onnxport.signature import Label, Signature
 
@@ -92,7 +93,11 @@ def save(
     ParityError (with the worst row) where the graph answers differently, and ExportError for
     anything else that is wrong. Then nothing is written.
     """
-    tell = progress or log.info
+    tell = log.info if progress is None else progress
+    if not callable(tell):
+        raise ExportError("progress= takes a function of one line, such as print")
+    if isinstance(redact, str):
+        raise ExportError(f"redact= takes a list of features; pass [{redact!r}]")
     target = _check_path(path)
     facts = document.Facts(
         name=target.stem if name is None else name,
@@ -107,6 +112,7 @@ def save(
     options = read_feature_options(features)
     tell(f"converting {type(model).__name__}")
     sample, conversion = _convert(subject, X, options.names)
+    document.check_target(subject, sample, y)
     oracle = Oracle(model, sample)
     subject = as_predicted(subject, _check_answers(oracle, sample, subject), labels)
     check_nulls(model, sample)
@@ -156,11 +162,18 @@ def _check_path(path: str | os.PathLike[str]) -> Path:
     try:
         target = Path(path)
         if target.is_dir():
-            raise ExportError(f"{target.name} is a folder; give the path of a file to write")
+            raise ExportError(
+                f"{shorten(repr(str(path)))} is a folder; give the path of a file to write"
+            )
         if not target.parent.is_dir():
             raise ExportError(f"the folder of {target.name} doesn't exist; create it first")
-    except (TypeError, ValueError, OSError) as err:
-        raise ExportError(f"{shorten(repr(path))} is no path that can be written: {err}") from err
+    except TypeError as err:
+        raise ExportError(
+            f"path= is of type {type(path).__name__}; save takes the estimator first, then a path"
+        ) from err
+    except (ValueError, OSError) as err:
+        why = err.strerror if isinstance(err, OSError) else str(err)
+        raise ExportError(f"{shorten(repr(path))} is no path that can be written: {why}") from err
     return target
 
 
@@ -205,8 +218,11 @@ def _asked(oracle: Oracle, table: Table) -> Array:
     try:
         return np.asarray(oracle.predict(table))
     except Exception as err:  # an estimator may refuse with any exception
+        gone = [name for name, values in table.items() if any(map(is_missing, values.tolist()))]
+        holds = f" (nulls are in {', '.join(map(repr, gone[:3]))})" if gone else ""
         raise ExportError(
-            f"the estimator refuses the sample X: {err}; pass rows like those it was fitted on"
+            f"the estimator refuses the sample X{holds}: {library_says(err)}; "
+            "pass rows like those it was fitted on"
         ) from err
 
 

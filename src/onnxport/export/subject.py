@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -18,6 +19,7 @@ from sklearn.utils.validation import check_is_fitted
 from onnxport.errors import ExportError, UnsupportedModel, shorten
 from onnxport.export.graph import Array
 from onnxport.export.readers import readers
+from onnxport.export.registry import known, unknown
 from onnxport.export.tasks import gives_probabilities, read_task
 from onnxport.signature import Label, Task, label_key
 
@@ -53,18 +55,8 @@ class Subject:
 def read_subject(estimator: Any, labels: Sequence[Any] | Mapping[Any, Label] | None) -> Subject:
     """Looks at a fitted estimator. Raises ExportError for what is not fitted, or answers no rows."""
     if not isinstance(estimator, BaseEstimator):
-        _refuse_foreign(estimator)
-    try:
-        check_is_fitted(estimator)
-    except NotFittedError as err:
-        raise ExportError(
-            f"{type(estimator).__name__} is not fitted; call fit before saving"
-        ) from err
-    if isinstance(estimator, BaseSearchCV) and not hasattr(estimator, "best_estimator_"):
-        raise ExportError(
-            f"{type(estimator).__name__} was fitted with refit=False and keeps no fitted estimator; "
-            "set refit=True, or fit the pipeline with best_params_ and save that"
-        )
+        raise _foreign(estimator)
+    _check_parts(estimator, "")
     flat = reads_texts(estimator)
     width = 1 if flat else _width(estimator)
     names = getattr(estimator, "feature_names_in_", None)
@@ -104,17 +96,40 @@ def reads_texts(estimator: Any) -> bool:
     return any(reads_texts(member) for member in members if not isinstance(member, str))
 
 
-def _refuse_foreign(estimator: Any) -> None:
+def _foreign(estimator: Any) -> ExportError:
+    """The error for what is no scikit-learn estimator at all."""
     kind = type(estimator)
-    library = kind.__module__.partition(".")[0]
     if isinstance(estimator, type):
-        raise ExportError(f"{estimator.__name__} is a class; pass a fitted object of it")
-    raise UnsupportedModel(
+        return ExportError(f"{estimator.__name__} is a class; pass a fitted object of it")
+    if isinstance(estimator, (str, os.PathLike)):
+        return ExportError("model= is a path; load the estimator first, and pass the object")
+    library, dot, _ = kind.__module__.partition(".")
+    return UnsupportedModel(
         step="",
-        estimator=f"{library}'s {kind.__name__}",
+        estimator=f"{library}'s {kind.__name__}" if dot else kind.__name__,
         reason="it is no scikit-learn estimator",
-        nearest="Pass a fitted scikit-learn classifier, regressor or Pipeline.",
+        nearest="Pass the fitted classifier, regressor, transformer or Pipeline itself.",
     )
+
+
+def _check_parts(estimator: Any, step: str) -> None:
+    """Refuses what has no rule or isn't fitted, here or in a pipeline's steps."""
+    if not known(estimator):
+        raise unknown(step, estimator)
+    name = type(estimator).__name__
+    where = f"step '{step}' ({name})" if step else name
+    try:
+        check_is_fitted(estimator)
+    except NotFittedError as err:
+        raise ExportError(f"{where} is not fitted; call fit before saving") from err
+    if isinstance(estimator, BaseSearchCV) and not hasattr(estimator, "best_estimator_"):
+        raise ExportError(
+            f"{where} was fitted with refit=False and keeps no fitted estimator; "
+            "set refit=True, or fit the pipeline with best_params_ and save that"
+        )
+    for inner, part in estimator.steps if isinstance(estimator, Pipeline) else ():
+        if part is not None and not isinstance(part, str):
+            _check_parts(part, f"{step}.{inner}" if step else inner)
 
 
 def _width(estimator: Any) -> int:
@@ -126,12 +141,18 @@ def _width(estimator: Any) -> int:
         width = getattr(each, "n_features_in_", None)
         if width is not None:
             return int(width)
+        if callable(getattr(each, "kernel", None)) and hasattr(each, "shape_fit_"):
+            return int(each.shape_fit_[1])  # a support vector machine with a kernel of its own
         if hasattr(each, "X_thresholds_"):  # IsotonicRegression keeps no count of its one feature
             return 1
         if each is not estimator and each not in (None, "passthrough"):
             break
+    name = type(estimator).__name__
+    if isinstance(estimator, Pipeline) and all(step in (None, "passthrough") for step in steps):
+        raise ExportError(f"{name} has no step that computes anything; save a fitted estimator")
     raise ExportError(
-        f"{type(estimator).__name__} doesn't say how many features it was fitted on (n_features_in_)"
+        f"{name} doesn't say how many features it was fitted on (n_features_in_); "
+        "fit it again, on a table of columns"
     )
 
 

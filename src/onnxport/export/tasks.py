@@ -36,7 +36,7 @@ def read_task(estimator: Any) -> tuple[Task, tuple[Array, ...]]:
         return "outlier_detection", (np.array([_OUTLIER, _INLIER]),)
     if predicts and (is_clusterer(estimator) or hasattr(estimator, "predict_proba")):
         return "clustering", (_clusters(estimator),)
-    if is_clusterer(estimator):
+    if is_clusterer(estimator) and not hasattr(estimator, "transform"):
         raise _refused(estimator, "it has no predict for new rows", "Use KMeans.")
     if hasattr(estimator, "transform") and not predicts:
         return "transformation", ()

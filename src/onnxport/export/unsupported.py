@@ -44,7 +44,7 @@ UNSUPPORTED: dict[str, tuple[str, str]] = {
     "AgglomerativeClustering": _CLUSTERS,
     "BernoulliRBM": (
         "its hidden units aren't known to convert exactly",
-        "Use PCA, or a neural network that is fitted as a whole.",
+        "Use PCA, or MLPClassifier and MLPRegressor, which learn their hidden units too.",
     ),
     "ClassicalMDS": _PLACES,
     "DBSCAN": _CLUSTERS,

@@ -186,7 +186,7 @@ def _number(emission: Emission, estimator: Any, category: Any) -> float:
     if not isinstance(category, (int, float, np.number, np.bool_)):
         raise refuse(emission, estimator, _MIXED)
     if abs(float(category)) >= MAX_EXACT_INTEGER:
-        reason = f"the category {category!r} is beyond 2^53, where numbers turn inexact"
+        reason = f"the category {category} is beyond 2^53, where numbers turn inexact"
         nearest = "Turn the column into strings before fitting."
         raise refuse(emission, estimator, Refusal("categories_", reason, nearest))
     return float(category)

@@ -181,7 +181,7 @@ def _stacking_check(estimator: Any) -> Refusal | None:
         return Refusal(
             "y",
             "multi-label targets don't convert yet",
-            "Use MultiOutputClassifier with a StackingClassifier inside.",
+            "Use MultiOutputClassifier with a StackingClassifier inside that has a final_estimator.",
         )
     return None
 
