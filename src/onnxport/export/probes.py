@@ -62,9 +62,11 @@ def probe(
     unseen = _answers(oracle, base, _unseen(features, categories))
     numbers = [f for f in features if not f.is_string and f.kind != "boolean"]
     beyond = _answers(oracle, base, dict.fromkeys(numbers, _BEYOND_FLOAT32))
-    within = _answers(oracle, base, dict.fromkeys(numbers, _WITHIN_FLOAT32))
+    large = [f for f in numbers if not beyond[f.name]]
+    within = _answers(oracle, base, dict.fromkeys(large, _WITHIN_FLOAT32))
     above = _answers(oracle, base, dict.fromkeys(numbers, np.inf))
-    below = _answers(oracle, base, dict.fromkeys(numbers, -np.inf))
+    infinite = [f for f in numbers if above[f.name]]
+    below = _answers(oracle, base, dict.fromkeys(infinite, -np.inf))
     probed = []
     for feature in features:
         name = feature.name
@@ -74,8 +76,8 @@ def probe(
         if found.refuses_unknown:
             found = replace(found, categories=_accepted(oracle, base, sample, found, categories))
         elif name in beyond:
-            overflow = "float32" if within[name] and not beyond[name] else None
-            found = replace(found, overflow=overflow, infinite=above[name] and below[name])
+            overflow = "float32" if within.get(name) else None
+            found = replace(found, overflow=overflow, infinite=below.get(name, False))
         probed.append(found)
     return probed
 
