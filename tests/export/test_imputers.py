@@ -46,6 +46,11 @@ TEXTS = pd.DataFrame(
 )
 
 
+def _away(one: Any, other: Any, **_: Any) -> float:
+    """A distance of one's own."""
+    return float(np.nansum(np.abs(one - other)))
+
+
 def _saved(estimator: Any, X: Any, y: Any, folder: Path) -> onnxport.Model:
     estimator.fit(X, y)
     onnxport.save(estimator, folder / "m.onnx", X)
@@ -243,9 +248,10 @@ def test_columns_from_each_other_of_another_kind(tmp_path: Path) -> None:
     ("imputer", "said"),
     [
         (_iterative(sample_posterior=True), "Set sample_posterior=False"),
-        (KNNImputer(), "Use SimpleImputer or IterativeImputer"),
+        (KNNImputer(metric=_away), "Use the default, metric='nan_euclidean'"),
+        (KNNImputer(weights=np.sqrt), "Use weights='uniform' or 'distance'"),
     ],
-    ids=["posterior", "neighbours"],
+    ids=["posterior", "metric", "weights"],
 )
 def test_imputers_whose_answers_are_not_theirs_alone(
     imputer: Any, said: str, tmp_path: Path
@@ -262,3 +268,68 @@ def test_cars_from_each_other(tmp_path: Path) -> None:
     estimator = make_pipeline(columns, StandardScaler(), LogisticRegression(max_iter=2000))
     assert X["Horsepower"].isna().any()
     _agree(_saved(estimator, X, y, tmp_path), estimator, X)
+
+
+CLOUD = pd.DataFrame(default_rng(9).normal(size=(ROWS, 3)), columns=["a", "b", "full"])
+CLOUD = CLOUD.mask(HOLES & [True, True, False])
+
+
+@pytest.mark.parametrize(
+    "imputer",
+    [
+        KNNImputer(),
+        KNNImputer(n_neighbors=1000),
+        KNNImputer(n_neighbors=1, add_indicator=True),
+        KNNImputer(weights="distance"),
+        make_pipeline(StandardScaler(), KNNImputer(n_neighbors=3)),
+    ],
+    ids=["5", "all", "indicator", "distance", "scaled"],
+)
+@pytest.mark.parametrize("last", [Ridge(), DecisionTreeRegressor(random_state=0)])
+def test_columns_from_the_nearest_rows(imputer: Any, last: Any, tmp_path: Path) -> None:
+    estimator = make_pipeline(imputer, last)
+    model = _saved(estimator, CLOUD, Y, tmp_path)
+    _agree(model, estimator, CLOUD, rtol=1e-6 if "distance" in str(imputer) else 1e-9)
+    nothing = CLOUD.head(1) * np.nan
+    _agree(model, estimator, pd.concat([nothing, CLOUD.head(3), nothing]))
+    _agree(model, estimator, NUMBERS[CLOUD.notna().all(axis=1)].head(2))
+
+
+@pytest.mark.parametrize("options", [{}, {"keep_empty_features": True}, {"missing_values": -9}])
+def test_columns_from_the_nearest_rows_of_another_kind(
+    options: dict[str, Any], tmp_path: Path
+) -> None:
+    X = CLOUD.fillna(-9) if "missing_values" in options else CLOUD.assign(empty=np.nan)
+    estimator = KNNImputer(**options)
+    model = _saved(estimator, X, None, tmp_path)
+    found = [answer["output"] for answer in model.predict(X)]
+    np.testing.assert_allclose(found, estimator.transform(X), rtol=1e-9)
+
+
+@pytest.mark.parametrize(
+    ("X", "said"),
+    [
+        (NUMBERS[["a", "b"]], "several training rows are equally near"),
+        (pd.concat([CLOUD, CLOUD.assign(a=9.0)]), "several training rows are equally near"),
+        (CLOUD.astype(np.float32), "Fit on X.astype"),
+    ],
+    ids=["tied", "twice", "single"],
+)
+def test_nearest_rows_that_rounding_decides(X: Any, said: str, tmp_path: Path) -> None:
+    with pytest.raises(UnsupportedModel, match=said):
+        _saved(KNNImputer(), X, None, tmp_path)
+    assert not (tmp_path / "m.onnx").exists()
+
+
+def test_a_row_between_two_nearest_rows_is_declined(tmp_path: Path) -> None:
+    X = CLOUD[["full"]].assign(b=RNG.normal(size=ROWS))
+    estimator = KNNImputer(n_neighbors=1)
+    model = _saved(estimator, X, None, tmp_path)
+    known = np.sort(X["full"])
+    left, right = known[9], known[10]
+    rows = pd.DataFrame({"full": left + (right - left) * np.array([0.4, 0.6]), "b": np.nan})
+    found = [answer["output"] for answer in model.predict(rows)]
+    np.testing.assert_allclose(found, estimator.transform(rows), rtol=1e-12)
+    assert found[0][1] != found[1][1]
+    with pytest.raises(ValidationError, match=r"row 0: .*equally near"):
+        model.predict(rows.head(1).assign(full=(left + right) / 2))

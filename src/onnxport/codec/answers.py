@@ -80,7 +80,8 @@ def refuse_rows(signature: Signature, outputs: Arrays, *, single: bool) -> None:
     refused = signature.output("refused")
     if refused is not None and outputs[refused.tensor].any():
         message = (
-            "a step of the model refuses this row, mostly because a number is too large for it"
+            "a step of the model refuses this row: a number is too large for it, or training rows that "
+            "differ are equally near to it (KNNImputer)"
         )
         marked = outputs[refused.tensor].ravel()
         raise ValidationError(_details("non_finite", marked, message, single=single))

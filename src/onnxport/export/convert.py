@@ -166,9 +166,10 @@ def _name_outputs(
     """The result's tensors under their public names."""
     graph = emission.graph
     found = _results(emission, subject, result, targets)
-    if emission.refused:
-        marks = emission.refused[0]
-        for other in emission.refused[1:]:
+    refused = [*emission.refused, *emission.undecided]
+    if refused:
+        marks = refused[0]
+        for other in refused[1:]:
             marks = graph.node("Or", marks, other)
         found.append((marks, "refused", 1))
     return tuple(

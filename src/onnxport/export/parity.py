@@ -23,6 +23,7 @@ from onnxport.signature import Signature
 from onnxport.tensors import Arrays, pack
 
 _GROUP_BYTES = 64 * 1024**2
+_MOST_DECLINED = 0.05
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +63,8 @@ class Worst:
 @dataclass(frozen=True)
 class Judge:
     """What the gate needs beside the rows. content: the graph that will be written. judged: the
-    same with decision_function as one more output, or None.
+    same with decision_function as one more output, or None. declines: it marks rows as refused whose
+    answer is another on other processors.
     """
 
     oracle: Oracle
@@ -72,6 +74,7 @@ class Judge:
     judged: bytes | None
     bar: float
     strict: bool
+    declines: bool = False
 
     @property
     def gives_decisions(self) -> bool:
@@ -88,6 +91,9 @@ def prove(judge: Judge, row_sets: Sequence[RowSet]) -> tuple[Parity, Worst | Non
     flips = ties = 0
     largest, worst_row = 0.0, None
     for row_set, got, graph_scores in _answered_by_graph(judge, kept):
+        if judge.declines:
+            row_set, got, graph_scores, declined = _decided(row_set, got, graph_scores)
+            ties += declined
         flipped, tied, difference = _compare(judge, row_set, got, graph_scores, rules)
         flips, ties = flips + int(flipped.sum()), ties + tied
         largest = max(largest, worst(difference))
@@ -165,6 +171,23 @@ def _answerable(oracle: Oracle, row_sets: Sequence[RowSet]) -> tuple[list[RowSet
         if row_set.rows == 0 or answered.any():
             kept.append(keep_rows(row_set, answered))
     return kept, refused
+
+
+def _decided(
+    row_set: RowSet, got: Arrays, graph_scores: Array | None
+) -> tuple[RowSet, Arrays, Array | None, int]:
+    """What is left without the rows that the graph declines, and how many these were. Raises
+    ExportError where they are many.
+    """
+    declined = got["refused"].ravel()
+    if row_set.name == "heldout" and declined.mean() > _MOST_DECLINED:
+        raise ExportError(
+            f"of {row_set.rows} rows drawn from X {int(declined.sum())} hang on which of several "
+            "equally near training rows the processor takes; use SimpleImputer or IterativeImputer"
+        )
+    kept = ~declined
+    scores = None if graph_scores is None else graph_scores[kept]
+    return keep_rows(row_set, kept), take(got, kept), scores, int(declined.sum())
 
 
 def _compare(

@@ -99,7 +99,8 @@ class Emission:
 
     bar: the largest difference allowed, of the least exact part. splits: split points by feature,
     for the threshold rows. categories: by feature, what encoders were fitted with. refused: bool
-    [N, 1] tensors that mark rows which the estimator refuses. row_bytes: the widest tensor, a row.
+    [N, 1] tensors that mark rows which the estimator refuses. undecided: the same for rows that it
+    answers differently on other processors. row_bytes: the widest tensor, a row.
     has_trees: the graph jumps at split points; shaky_trees: and the columns before them differ from
     the library's in the last bits. taps: every step's result, inner steps first. exact_output: a
     transformer's output equals the library's to the last bit. strings: the feature in each string
@@ -111,6 +112,7 @@ class Emission:
     bar: float = EXACT_BAR
     splits: dict[str, set[float]] = field(default_factory=dict)
     refused: list[str] = field(default_factory=list)
+    undecided: list[str] = field(default_factory=list)
     categories: dict[str, set[Any]] = field(default_factory=dict)
     row_bytes: int = 0
     has_trees: bool = False

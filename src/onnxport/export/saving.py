@@ -140,7 +140,7 @@ def save(
     statistics = document.baseline(sample, oracle, signature, redact)
     sealed = document.write(conversion.model, manifest, selftest, statistics)
     tell(f"opening the file of {len(sealed):,} bytes as a server would")
-    loaded = _reopen(sealed, oracle, sample)
+    loaded = _reopen(sealed, oracle, sample, declines=judge.declines)
     _write(target, sealed)
     return Report(path=target, size=len(sealed), parity=parity, manifest=loaded.manifest)
 
@@ -155,6 +155,7 @@ def _judge(subject: Subject, signature: Signature, conversion: Conversion, oracl
         judged=None if judged is None else judged.SerializeToString(),
         bar=conversion.emission.bar,
         strict=conversion.emission.strict,
+        declines=bool(conversion.emission.undecided),
     )
 
 
@@ -290,13 +291,18 @@ def _accept(parity: Parity, error: ParityError, *, allow_mismatch: bool) -> Pari
     return replace(parity, accepted_mismatch=True)
 
 
-def _reopen(sealed: bytes, oracle: Oracle, sample: Sample) -> Model:
+def _reopen(sealed: bytes, oracle: Oracle, sample: Sample, *, declines: bool) -> Model:
     """Opens what is about to be written, as a server would, and asks it about X itself."""
     try:
         model = load(sealed)
         table = take(sample.table(), np.arange(min(sample.rows, _ASKED_AGAIN)))
         model.predict(sample.restore(take(table, oracle.answered(table))))
     except (ModelFileError, RequestError) as err:
+        if declines and isinstance(err, RequestError):
+            raise ExportError(
+                f"some rows of X can't be answered: {err}. Leave these out of X, or use SimpleImputer "
+                "or IterativeImputer"
+            ) from err
         raise ExportError(
             f"the file that was made doesn't answer X: {err}. Please report the estimator's class "
             "and parameters"

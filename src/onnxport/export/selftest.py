@@ -55,7 +55,7 @@ def make_selftest(
     else:
         outputs = expected_outputs(judge.oracle, signature, judge.classes, table)
     tolerance = max(parity.tolerance, _MIN_TOLERANCE)
-    if parity.ties and not parity.accepted_mismatch:
+    if (parity.ties or judge.declines) and not parity.accepted_mismatch:
         steady = np.flatnonzero(_steady(judge, table, outputs, tolerance))
         table, outputs = take(table, steady), take(outputs, steady)
     return _fitting(signature, table, outputs, tolerance)

@@ -64,10 +64,6 @@ UNSUPPORTED: dict[str, tuple[str, str]] = {
     "HDBSCAN": _CLUSTERS,
     "HashingVectorizer": _HASHES,
     "Isomap": _LOCAL,
-    "KNNImputer": (
-        "where neighbours tie, numpy's argpartition picks other ones on other processors",
-        "Use SimpleImputer or IterativeImputer.",
-    ),
     "KNeighborsTransformer": _GRAPHS,
     "KernelDensity": (
         "it scores rows and has neither predict nor transform",

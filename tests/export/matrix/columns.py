@@ -115,7 +115,7 @@ COLUMNS = [
     *cases(
         36,
         (make_pipeline(SimpleImputer(add_indicator=True), FOREST), data.holes),
-        (make_pipeline(KNNImputer(n_neighbors=3), StandardScaler(), LINE), frames.numeric_penguins),
+        (make_pipeline(KNNImputer(n_neighbors=3), StandardScaler(), LINE), frames.numeric_cars),
         (
             make_pipeline(IterativeImputer(max_iter=4, random_state=0), StandardScaler(), LINE),
             frames.numeric_penguins,

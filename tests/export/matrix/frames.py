@@ -56,6 +56,13 @@ def distant_wine() -> Data:
 
 
 @cache
+def numeric_cars() -> Data:
+    """Cars with missing consumptions and horsepowers."""
+    X, y = data.cars()
+    return X.drop(columns="Name"), y
+
+
+@cache
 def numeric_penguins() -> Data:
     """Measures with missing values."""
     X, y = data.penguins()

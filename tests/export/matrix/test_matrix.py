@@ -4,28 +4,18 @@ from __future__ import annotations
 
 from collections import Counter
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-from onnxport.errors import UnsupportedModel
 from tests.export.matrix.case import HARDEST, KINDS, Case
 from tests.export.matrix.conftest import Results
 from tests.export.matrix.every_case import CASES
 from tests.export.matrix.score import read_page
 from tests.export.matrix.trial import fit, try_ours
 
-# A class that is refused on purpose: it counts as a case that doesn't pass.
-REFUSED = ("KNNImputer",)
-
-
-def _parameter(case: Case) -> Any:
-    refused = pytest.mark.xfail(raises=UnsupportedModel, strict=True, reason="refused on purpose")
-    return pytest.param(case, marks=[refused] if case.name.startswith(REFUSED) else [], id=case.id)
-
 
 @pytest.mark.usefixtures("record")
-@pytest.mark.parametrize("case", [_parameter(case) for case in CASES])
+@pytest.mark.parametrize("case", CASES, ids=lambda case: case.id)
 def test_a_case(case: Case, results: Results, tmp_path: Path) -> None:
     try_ours(fit(case), tmp_path)
     results[case.id] = (case.kind, True)
