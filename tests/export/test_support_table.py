@@ -57,6 +57,7 @@ OPTIONS: dict[str, dict[str, Any]] = {
     "GaussianProcessRegressor": {"alpha": 0.1},  # else its own answer hangs on rounding
     "LocalOutlierFactor": {"novelty": True},
     "MissingIndicator": {"features": "all"},
+    "KNNImputer": {"n_neighbors": 150},  # all of them: no two irises are too much alike
     "OrthogonalMatchingPursuitCV": {"max_iter": 2},
     "PLSCanonical": {"n_components": 1},
     "RandomizedSearchCV": {"n_iter": 2},
