@@ -40,6 +40,9 @@ docs: .venv/dev.stamp  ## write the generated reference pages, then test all pag
 bench: .venv/dev.stamp  ## our tree graphs beside skl2onnx's: size, speed, time of saving (ARGS: part of a name)
 	@.venv/bin/python benchmarks/forest.py $(ARGS)
 
+matrix: .venv/dev.stamp  ## write docs/reference/matrix.md anew, in some minutes (ARGS: kinds to try without writing)
+	@.venv/bin/python tools/matrix.py $(ARGS)
+
 lock: .venv/created  ## resolve requirements/*.txt anew (UPGRADE=--upgrade for the newest versions)
 	@tools/lock $(UPGRADE)
 
