@@ -16,6 +16,7 @@ from sklearn.ensemble import VotingClassifier
 from sklearn.gaussian_process import GaussianProcessRegressor
 from sklearn.gaussian_process.kernels import RBF
 from sklearn.impute import SimpleImputer
+from sklearn.kernel_ridge import KernelRidge
 from sklearn.linear_model import LinearRegression, LogisticRegression
 from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import FeatureUnion, Pipeline, make_pipeline
@@ -92,6 +93,15 @@ def test_a_difference_of_a_millionth_is_found(tmp_path: Path) -> None:
         onnxport.save(Drifting().fit(X, y), tmp_path / "m.onnx", X, y)
     assert caught.value.column == "bmi"
     assert "0 label flips" in str(caught.value)
+
+
+def test_rounding_is_no_excuse_for_most_rows(tmp_path: Path) -> None:
+    """The sums of this model are so large that its own answers are noise."""
+    X, y = data.diabetes()
+    X = (X * 1e6).round()
+    with pytest.raises(ParityError, match="rounding decides it"):
+        onnxport.save(KernelRidge().fit(X, y), tmp_path / "m.onnx", X)
+    onnxport.save(make_pipeline(StandardScaler(), KernelRidge()).fit(X, y), tmp_path / "m.onnx", X)
 
 
 def _prepared(scaler: Any) -> ColumnTransformer:

@@ -56,6 +56,14 @@ def test_regressors(estimator: Any, tmp_path: Path) -> None:
     np.testing.assert_allclose(found, model.predict(X), rtol=1e-9)
 
 
+def test_a_kernel_of_large_numbers(tmp_path: Path) -> None:
+    """Its sums round in a digit that shows."""
+    X, y = data.diabetes()
+    model = make_pipeline(StandardScaler(), _regressor(kernels.DotProduct(1000.0) + _NOISE))
+    report = onnxport.save(model.fit(X[::3], y[::3]), tmp_path / "m.onnx", X)
+    assert report.parity.max_abs < 1e-6
+
+
 def test_two_targets(tmp_path: Path) -> None:
     X, y = data.diabetes()
     both = np.column_stack([y, y**0.5])

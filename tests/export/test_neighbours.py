@@ -11,6 +11,7 @@ import pytest
 from sklearn import neighbors
 from sklearn.base import is_classifier
 from sklearn.discriminant_analysis import QuadraticDiscriminantAnalysis
+from sklearn.ensemble import HistGradientBoostingClassifier, StackingClassifier
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
@@ -91,6 +92,16 @@ CASES: list[tuple[Any, Any]] = [
     (RadiusClassifier(100.0, outlier_label="b", weights="distance"), data.wine),
     (RadiusClassifier(100.0, outlier_label="a", algorithm="brute"), data.wine),
     (RadiusRegressor(0.2, weights="distance"), data.diabetes),
+    (  # split points and neighbours at once: rows beside the boundary hang on the latter's rounding
+        StackingClassifier(
+            [
+                ("near", make_pipeline(StandardScaler(), Classifier())),
+                ("trees", HistGradientBoostingClassifier(max_iter=5)),
+            ],
+            cv=3,
+        ),
+        data.cancer,
+    ),
     (Centroid(), data.iris),
     (Centroid(metric="manhattan"), data.wine),
     (Centroid(shrink_threshold=0.5, priors="empirical"), data.wine),

@@ -115,6 +115,7 @@ def search_input(emission: Emission, estimator: Any, columns: Columns) -> str:
         reason = "it was fitted on another floating-point width than the columns it gets now"
         nearest = "Pass the X it was fitted on, in the same dtype."
         raise refuse(emission, estimator, Refusal("X", reason, nearest))
+    emission.jumpy |= _by_products(estimator) or not columns.exact
     if columns.single and not columns.exact:
         emission.relax(TOLERANT_BAR)
     return emission.graph.matrix(columns)

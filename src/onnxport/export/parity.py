@@ -18,7 +18,7 @@ from onnxport.export.graph import Array
 from onnxport.export.oracle import Oracle, apart_by_target, by_rows, by_target, expected_outputs
 from onnxport.export.rows import BATCHES, RowSet, keep_rows
 from onnxport.export.sample import Table, take
-from onnxport.export.ties import Rules, Suspects, excused
+from onnxport.export.ties import Rules, Suspects, excused, for_few
 from onnxport.signature import Signature
 from onnxport.tensors import Arrays, pack
 
@@ -75,6 +75,7 @@ class Judge:
     bar: float
     strict: bool
     declines: bool = False
+    jumpy: bool = False
 
     @property
     def gives_decisions(self) -> bool:
@@ -87,7 +88,7 @@ def prove(judge: Judge, row_sets: Sequence[RowSet]) -> tuple[Parity, Worst | Non
     differently. Raises ExportError where the estimator refuses most of the rows drawn from X.
     """
     kept, refused = _answerable(judge.oracle, row_sets)
-    rules = Rules(judge.bar, _scale(judge.oracle, kept[0].table), judge.strict)
+    rules = Rules(judge.bar, _scale(judge.oracle, kept[0].table), judge.strict, judge.jumpy)
     flips = ties = 0
     largest, worst_row = 0.0, None
     for row_set, got, graph_scores in _answered_by_graph(judge, kept):
@@ -226,9 +227,10 @@ def _compare(
         None if graph_scores is None else by_target(signature, graph_scores[rows]),
     )
     on_boundary = row_set.name == "ties"
-    excuse = rows[
-        excused(oracle, signature, judge.classes, suspects, rules, on_boundary=on_boundary)
-    ]
+    fine = excused(oracle, signature, judge.classes, suspects, rules, on_boundary=on_boundary)
+    if row_set.name == "heldout":
+        fine = for_few(fine, suspects, rules, row_set.rows)
+    excuse = rows[fine]
     flipped[excuse], difference[excuse] = False, 0.0
     flipped, difference = by_rows(flipped, difference)
     return flipped, len(excuse), difference

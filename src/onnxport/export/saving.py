@@ -156,6 +156,7 @@ def _judge(subject: Subject, signature: Signature, conversion: Conversion, oracl
         bar=conversion.emission.bar,
         strict=conversion.emission.strict,
         declines=bool(conversion.emission.undecided),
+        jumpy=conversion.emission.jumpy,
     )
 
 

@@ -24,18 +24,21 @@ from onnxport.tensors import Arrays
 _TIE = 1e-12
 _NUDGE, _NUDGE_SINGLE = 1e-13, 1e-6
 _NUDGES = 8  # of which every other is ten times as large
+_MOST = 0.01  # of the rows of X, for which rounding is an excuse
 _SEED = 3
 
 
 @dataclass(frozen=True, slots=True)
 class Rules:
     """What is allowed. bar: the largest difference of a number. scale: the size of the estimator's
-    scores. strict: split points are held to the last bit.
+    scores. strict: split points are held to the last bit. jumpy: neighbours beside the boundary are
+    chosen by rounding.
     """
 
     bar: float
     scale: float
     strict: bool
+    jumpy: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +72,7 @@ def excused(
     fits: Array = np.less_equal(suspects.difference, rules.bar)
     single = rules.bar > ROUGH_BAR  # something computes in float32
     by_margin: Array = fits & _tied(suspects, rules, rules.bar if single else _TIE)
-    boundary = not rules.strict or (suspects.scores is None and on_boundary)
+    boundary = not rules.strict or (on_boundary and (suspects.scores is None or rules.jumpy))
     if not (single or boundary):
         return _everywhere(suspects, fits, by_margin)
     flips, moved = _wavers(oracle, signature, classes, suspects, _NUDGE, rules.scale)
@@ -77,6 +80,16 @@ def excused(
         flips |= _wavers(oracle, signature, classes, suspects, _NUDGE_SINGLE, rules.scale)[0]
     by_rounding = by_margin | (fits & flips) | np.asarray(boundary & (moved > rules.bar))
     return _everywhere(suspects, fits, by_rounding)
+
+
+def for_few(excuse: Array, suspects: Suspects, rules: Rules, rows: int) -> Array:
+    """The excuses, without those of labels and of large differences where more than a few of so
+    many rows of X need one.
+    """
+    limit = max(rules.bar, ROUGH_BAR)
+    large = (suspects.flipped | (suspects.difference > limit)).any(axis=1)
+    crowd = int((excuse & large).sum()) > max(1, _MOST * rows)
+    return np.asarray(excuse & ~large if crowd else excuse)
 
 
 def _everywhere(suspects: Suspects, fits: Array, excuse: Array) -> Array:

@@ -109,7 +109,7 @@ def _convene(fitted: Fitted) -> _Court:
 
 def _try(fitted: Fitted, court: _Court, way: str | None) -> Verdict:
     judge, bar = court.judge, court.judge.bar
-    rules = Rules(bar, _scale(judge.oracle, court.sets[0].table), judge.strict)
+    rules = Rules(bar, _scale(judge.oracle, court.sets[0].table), judge.strict, judge.jumpy)
     flips, largest = 0, 0.0
     with warnings.catch_warnings(), np.errstate(all="ignore"):
         warnings.simplefilter("ignore")

@@ -30,7 +30,7 @@ from onnxport.export.special import erf
 # The logistic function as a sum of error functions (Williams and Barber, 1998, appendix A).
 _LAMBDAS = np.array([0.41, 0.4, 0.37, 0.44, 0.39])
 _COEFFICIENTS = np.array([-1854.8214151, 3516.89893646, 221.29346712, 128.12323805, -2010.49422654])
-_LARGE = 1e5  # weights that multiply rounding beyond the exact bar
+_LARGE = 1e5  # weights, times the kernel's size, that multiply rounding beyond the exact bar
 
 
 def _kernel_check(kernel: Any) -> Refusal | None:
@@ -63,7 +63,8 @@ def emit_regressor(emission: Emission, estimator: Any, columns: Columns) -> Valu
     graph, rows = emission.graph, np.asarray(estimator.X_train_)
     x = _prepared(emission, estimator, columns, rows)
     weights = estimator.alpha_.reshape(len(rows), -1)
-    if np.abs(weights).sum(axis=0).max() > _LARGE:
+    largest = max(1.0, float(estimator.kernel_.diag(rows).max()))
+    if largest * np.abs(weights).sum(axis=0).max() > _LARGE:
         emission.relax(ROUGH_BAR)
     mean = graph.node(
         "MatMul", _between(graph, estimator.kernel_, x, rows), graph.constant(weights)
