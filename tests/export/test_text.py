@@ -32,7 +32,7 @@ from sklearn.svm import SVC, LinearSVC
 from sklearn.tree import DecisionTreeClassifier
 
 import onnxport
-from onnxport.errors import ExportError, UnsupportedModel, ValidationError
+from onnxport.errors import ExportError, ParityError, UnsupportedModel, ValidationError
 from onnxport.export.texts import HARD_WORDS
 from tests.export import data
 
@@ -64,7 +64,11 @@ def _unseen() -> list[str]:
     words = f"{_GOOD} {_BAD}".split()
     rng = np.random.default_rng(9)
     mixed = [" ".join(rng.choice(words, n)) for n in rng.integers(0, 40, 60)]
-    return [*mixed, *(text.upper() for text in mixed), *HARD_WORDS, "", " \t\n", "good\ue001bad"]
+    often = (
+        "bad " * 7 + "good " * 28 + "film night love"
+    )  # logarithms of float32 that numpy rounds up
+    hard = [*HARD_WORDS, "", " \t\n", "good\ue001bad", often]
+    return [*mixed, *(text.upper() for text in mixed), *hard]
 
 
 def _check(model: Any, path: Path, X: Any, rows: Any, **options: Any) -> onnxport.Model:
@@ -182,6 +186,17 @@ def test_one_column_as_text_and_as_a_category(tmp_path: Path) -> None:
         loaded.predict({"review": "good", "price": 1.0, "city": "Paris"})
 
 
+@pytest.mark.parametrize("dtype", [np.int64, np.float32, np.float64])
+def test_logarithms_of_counts_to_the_last_bit(dtype: Any, tmp_path: Path) -> None:
+    """numpy's float32 logarithm of 7, 28, 35 or 37 isn't the rounded double one."""
+    model = make_pipeline(CountVectorizer(dtype=dtype), TfidfTransformer(sublinear_tf=True))
+    model.fit(reviews()[0])
+    onnxport.save(model, tmp_path / "m.onnx", X=reviews()[0][:20])
+    rows = ["bad " * bad + "good " * good + "film" for bad in (7, 37) for good in (28, 35)]
+    got = [answer["output"] for answer in onnxport.load(tmp_path / "m.onnx").predict(rows)]
+    assert got == model.transform(rows).toarray().tolist()
+
+
 def test_real_texts(tmp_path: Path) -> None:
     X, longitude = data.airports()
     text = make_pipeline(TfidfVectorizer(min_df=2), TruncatedSVD(20, random_state=0))
@@ -201,6 +216,15 @@ def test_searches_votes_and_calibration_over_texts(tmp_path: Path) -> None:
     calibrated = CalibratedClassifierCV(make_pipeline(TfidfVectorizer(), LinearSVC()), cv=2)
     for model in (search, vote, calibrated):
         _check(model.fit(texts, y), tmp_path / "m.onnx", texts, _unseen())
+
+
+def test_a_calibration_that_shows_the_rounding_of_its_scores(tmp_path: Path) -> None:
+    """Between 0 and 5e-14 of a naive Bayes probability its steps rise as steeply as 1e10."""
+    texts, y = reviews()
+    steep = CalibratedClassifierCV(MultinomialNB(), method="isotonic", cv=2)
+    model = make_pipeline(CountVectorizer(analyzer="char", ngram_range=(1, 4)), steep)
+    with pytest.raises(ParityError, match="method='sigmoid'"):
+        onnxport.save(model.fit(texts, y), tmp_path / "m.onnx", X=texts)
 
 
 def test_a_list_a_series_and_an_array_of_texts(tmp_path: Path) -> None:

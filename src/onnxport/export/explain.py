@@ -64,8 +64,10 @@ def _advice(judge: Judge, found: Worst, parity: Parity) -> str:
         )
     if parity.tolerance > ROUGH_BAR:
         return (
-            "A part of this estimator is computed in float32, where large numbers are coarse: scale the "
-            "features first, for example with StandardScaler, and train on float64"
+            "A part of this estimator is computed in float32, where large numbers are coarse, or by an "
+            "isotonic calibration so steep that it turns the last digits of a score into a probability: "
+            "scale the features first, for example with StandardScaler, train on float64, and calibrate "
+            "with method='sigmoid'"
         )
     return (
         "This should convert exactly, so it is a defect of onnxport: please report the estimator's class "

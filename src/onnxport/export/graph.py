@@ -108,11 +108,13 @@ class Sparse:
     """The entries of a mostly-zero matrix of `size` columns: int64 and double tensors [N, entries].
 
     A row names a place once, in rising order; what it doesn't use has place 0 and value 0.
+    counts: the values are whole numbers of at least 0.
     """
 
     places: str
     values: str
     size: int
+    counts: bool = False
 
 
 class Graph:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 from sklearn.calibration import CalibratedClassifierCV
 
 from onnxport.export.decisions import code_from_raw, columns_of, expit, pair, row_sum
@@ -24,6 +25,7 @@ from onnxport.export.registry import (
 )
 
 _TINY = 1e-12  # what `_convert_to_logits` adds before the logarithm
+_STEEP = 1e5  # a slope that multiplies a score's rounding beyond the exact bar
 _CLOSE = 1e-5 + 1e-8  # within which it takes a sum for 1
 
 
@@ -99,6 +101,9 @@ def _sigmoid(emission: Emission, calibrator: Any, score: str) -> str:
 
 def _isotonic(emission: Emission, calibrator: Any, score: str) -> str:
     finite_only(emission, number_columns(score, 1))
+    gaps, steps = np.diff(calibrator.X_thresholds_), np.diff(calibrator.y_thresholds_)
+    if bool((steps > _STEEP * gaps).any()):
+        emission.relax(TOLERANT_BAR)
     return isotonic(emission, calibrator, score)
 
 

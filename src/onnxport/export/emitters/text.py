@@ -17,7 +17,15 @@ from sklearn.feature_extraction.text import (
 
 from onnxport.analysis import MAX_NGRAM, MAX_PATTERN, check_analysis
 from onnxport.export.graph import ML, Columns, Graph, Sparse, number_columns
-from onnxport.export.registry import Emission, Refusal, emits, finite_only, numbers_only, refuse
+from onnxport.export.registry import (
+    TOLERANT_BAR,
+    Emission,
+    Refusal,
+    emits,
+    finite_only,
+    numbers_only,
+    refuse,
+)
 from onnxport.export.sparse import entries_of, scattered
 from onnxport.signature import NGRAM_SEPARATOR, Analysis
 
@@ -174,7 +182,7 @@ def _counts(emission: Emission, estimator: Any, columns: Columns) -> Sparse:
     zeros = graph.node("Expand", graph.constant(0.0), shape)
     how = "max" if estimator.binary else "add"
     counts = graph.node("ScatterElements", zeros, runs, known, axis=1, reduction=how)
-    return Sparse(places, counts, len(estimator.vocabulary_))
+    return Sparse(places, counts, len(estimator.vocabulary_), counts=True)
 
 
 @emits(CountVectorizer, check=_check)
@@ -203,13 +211,15 @@ def emit_tfidf_transformer(emission: Emission, estimator: Any, columns: Columns)
     graph, single, exact = emission.graph, columns.single, columns.exact
     entries = entries_of(graph, columns)
     dtype = "float32" if single else "float64"
-    if entries is not None and columns.dtype.kind == "i":
+    if entries is not None and entries.counts:
         x = scattered(graph, _weighted(graph, estimator, entries, single=single))
         return number_columns(x, len(columns), dtype=dtype, finite=True, exact=exact)
     emission.widen(4 * len(columns))
     dense = Sparse("", graph.matrix(columns), len(columns))
     x = _weighted(graph, estimator, dense, single=single).values
     exact = exact and not estimator.sublinear_tf
+    if single and estimator.sublinear_tf:
+        emission.relax(TOLERANT_BAR)  # numpy's float32 logarithm rounds in a way of its own
     return number_columns(x, len(columns), dtype=dtype, exact=exact)
 
 
@@ -223,7 +233,7 @@ def _weighted(graph: Graph, weighting: Any, counts: Sparse, *, single: bool) -> 
 
     x = counts.values
     if weighting.sublinear_tf:
-        x = _sublinear(graph, x, single=single, whole=bool(counts.places))
+        x = _sublinear(graph, x, single=single, whole=counts.counts)
     if hasattr(weighting, "idf_"):
         idf = graph.constant(np.ravel(weighting.idf_))
         idf = graph.node("Gather", idf, counts.places) if counts.places else idf
