@@ -73,11 +73,14 @@ class Graph:
         self.inputs = {i.name: i.type for i in self._session.get_inputs()}
         self.outputs = {o.name: o.type for o in self._session.get_outputs()}
         self._names = list(self.outputs)
+        self._takes_strings = "tensor(string)" in self.inputs.values()
 
     def run(self, feeds: Mapping[str, np.ndarray[Any, Any]]) -> Arrays:
         """Answers [N, width] tensors; at most `rows_per_run` rows at once, so that memory stays
         bounded.
         """
+        if not self._takes_strings and len(next(iter(feeds.values()))) <= self._rows_per_run:
+            return self._run(feeds)
         slices = list(_slices(feeds, self._rows_per_run))
         if len(slices) == 1:
             return self._run(feeds)
