@@ -331,5 +331,7 @@ def test_a_row_between_two_nearest_rows_is_declined(tmp_path: Path) -> None:
     found = [answer["output"] for answer in model.predict(rows)]
     np.testing.assert_allclose(found, estimator.transform(rows), rtol=1e-12)
     assert found[0][1] != found[1][1]
-    with pytest.raises(ValidationError, match=r"row 0: .*equally near"):
-        model.predict(rows.head(1).assign(full=(left + right) / 2))
+    between = pd.DataFrame({"full": (known[100:119] + known[101:120]) / 2, "b": np.nan})
+    with pytest.raises(ValidationError, match=r"row 0: .*equally near") as caught:
+        model.predict(between)  # in all of them, whatever the last bits of the distances say
+    assert len(caught.value.details) == len(between)
