@@ -244,3 +244,11 @@ def test_an_ill_posed_estimator_is_told_of_its_own_noise(tmp_path: Path) -> None
         onnxport.save(model, tmp_path / "m.onnx", X)
     model = GaussianProcessRegressor(wide, optimizer=None, alpha=0.1).fit(X, y)
     onnxport.save(model, tmp_path / "m.onnx", X)
+
+
+def test_an_estimator_whose_answers_are_mostly_noise_is_not_excused(tmp_path: Path) -> None:
+    X, y = data.diabetes()
+    X = X[["bmi", "bp"]]
+    model = KernelRidge(alpha=1e-12, kernel="rbf").fit(X, y)
+    with pytest.raises(ParityError, match="own answer to this row moves by"):
+        onnxport.save(model, tmp_path / "m.onnx", X)
