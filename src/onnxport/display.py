@@ -58,6 +58,9 @@ def sections(manifest: Manifest) -> Iterator[Section]:
     yield "answer", list(_answer(manifest))
     if "parity" in manifest:
         yield "parity", list(describe_parity(manifest["parity"]))
+    training = manifest.get("training", {})
+    if training:
+        yield "training", list(_describe_training(training))
     runtime = manifest.get("runtime", {})
     yield "runs on", [("onnxruntime", str(runtime.get("onnxruntime", "unknown")))]
     if "versions" in source:
@@ -105,6 +108,17 @@ def describe_parity(parity: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     if "refused" in parity:
         yield "refused", f"{parity['refused']} more rows, which the estimator itself refuses"
     yield "proven on", f"onnxruntime {parity['onnxruntime']}"
+
+
+def _describe_training(training: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    """The sample that the caller gave, and how well the estimator answers it."""
+    if isinstance(training.get("rows"), int):
+        yield "sample rows", f"{training['rows']:,}"
+    if training.get("target"):
+        yield "target", str(training["target"])
+    for name, value in training.get("metrics", {}).items():
+        if isinstance(value, (int, float)):
+            yield str(name).replace("_", " "), f"{value:.4g} on the sample"
 
 
 def _answer(manifest: Manifest) -> Iterator[tuple[str, str]]:

@@ -15,7 +15,10 @@ import pandas as pd
 import pytest
 import requests
 from sklearn.datasets import load_diabetes, load_iris
+from sklearn.feature_extraction.text import CountVectorizer
 from sklearn.linear_model import Ridge
+from sklearn.naive_bayes import MultinomialNB
+from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.tree import DecisionTreeClassifier
 
@@ -84,6 +87,21 @@ def test_names_and_labels(onnxport: Terminal) -> None:
     assert [a["prediction"] for a in model.predict(data.data)] == [
         data.target_names[code] for code in tree.predict(data.data)
     ]
+
+
+def test_one_column_of_texts(onnxport: Terminal) -> None:
+    texts, liked = ["good fun", "no fun", "good", "never"] * 5, [1, 0, 1, 0] * 5
+    model = make_pipeline(CountVectorizer(), MultinomialNB()).fit(texts, liked)
+    joblib.dump(model, onnxport.folder / "reviews.joblib")
+    frame = pd.DataFrame({"review": texts, "liked": liked})
+    frame.to_csv(onnxport.folder / "data.csv", index=False)
+    command = ["export", "reviews.joblib", "--trust", "--data", "data.csv", "-o", "r.onnx"]
+    done = onnxport(*command)
+    assert "reads one column of texts, and the data has 2 columns: review, liked" in done.err
+    done = onnxport(*command, "--target", "liked")
+    assert done.code == 0, done.err
+    assert "accuracy     1 on the sample" in done.out
+    assert package.load(onnxport.folder / "r.onnx").signature.names == ("review",)
 
 
 def test_an_estimator_that_was_fitted_on_an_array(onnxport: Terminal) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import json
+import shutil
 import sys
 import tempfile
 from pathlib import Path
@@ -36,7 +37,7 @@ def _list_estimators(*, as_json: bool) -> None:
     if as_json:
         click.echo(json.dumps(support.as_json(table), indent=2, ensure_ascii=False))
     else:
-        click.echo(support.as_text(table))
+        click.echo(support.as_text(table, min(shutil.get_terminal_size((100, 24)).columns, 120)))
 
 
 @click.command(cls=ExportCommand)

@@ -18,7 +18,7 @@ import pandas as pd
 from onnxport.errors import ExportError, shorten
 from onnxport.export.graph import Array
 from onnxport.export.learned import NOTHING, Learned, distinct_nulls, is_missing
-from onnxport.export.told import library_says, no_table, no_texts
+from onnxport.export.told import library_says, no_table, no_texts, wrong_width
 from onnxport.signature import Kind
 
 Table = dict[str, Array]
@@ -247,7 +247,7 @@ def _check_size(rows: int, width: int, expected: int) -> None:
     if rows == 0:
         raise ExportError("X has no rows; pass a representative sample")
     if width != expected:
-        raise ExportError(f"X has {width} columns, and the estimator was fitted on {expected}")
+        raise wrong_width(width, expected)
 
 
 def _column(name: str, values: Any, native: Any, known: Learned, *, used: bool) -> SampleColumn:

@@ -15,6 +15,7 @@ from typing import Any
 import pandas as pd
 
 from onnxport.errors import ExportError, shorten
+from onnxport.export.subject import reads_texts
 
 PICKLES = (".joblib", ".pkl", ".pickle")
 
@@ -88,6 +89,13 @@ def split_table(estimator: Any, table: pd.DataFrame, target: str | None) -> Trai
     names = getattr(estimator, "feature_names_in_", None)
     others = [name for name in table.columns if name != target]
     wanted = others if names is None else list(names)
+    if names is None and len(others) != 1 and reads_texts(estimator):
+        besides = "" if target is None else f" besides the target {target!r}"
+        raise ExportError(
+            f"the estimator reads one column of texts, and the data has {len(others)} "
+            f"columns{besides}: {_listed(table)}; keep the texts' and the target's, and name the "
+            "latter with --target"
+        )
     missing = [name for name in wanted if name not in table.columns]
     if missing:
         raise ExportError(

@@ -20,9 +20,17 @@ from sklearn.base import (
     RegressorMixin,
     TransformerMixin,
 )
+from sklearn.feature_extraction.text import CountVectorizer
 
 from onnxport.export.emitters import RULES
-from onnxport.export.registry import TRANSFORMS, Level, Refusal, Rule
+from onnxport.export.registry import (
+    EXACT_BAR,
+    TOLERANT_BAR,
+    TRANSFORMS,
+    Level,
+    Refusal,
+    Rule,
+)
 from onnxport.export.unsupported import UNSUPPORTED
 
 # What a class is called by, in this order: a clusterer may transform too.
@@ -72,11 +80,16 @@ def support_table() -> tuple[Entry, ...]:
 
 def as_text(entries: tuple[Entry, ...], width: int = 100) -> str:
     """The table for a terminal: a line a class, and one below it for each refused parameter."""
-    lines: list[str] = []
+    intro = (
+        f"exact: numbers may differ by {EXACT_BAR:g}; tolerant: by {TOLERANT_BAR:g}; a label never "
+        "differs. Then the version that converted the class first, and below it the parameters that "
+        "are refused, why, and what to do."
+    )
+    lines = textwrap.wrap(intro, width)
     for kind in KINDS:
         chosen = [entry for entry in entries if entry.kind == kind]
         if chosen:
-            lines += [*([""] if lines else []), kind.lower()]
+            lines += ["", kind.lower()]
         for entry in chosen:
             lines.append(f"  {entry.name:<32}{entry.level:<13}{entry.since or ''}".rstrip())
             told = [f"{r.parameter}: {sentence(r)}" for r in entry.refused]
@@ -103,6 +116,8 @@ def sentence(refusal: Refusal) -> str:
 
 
 def _kind(estimator: type) -> str:
+    if issubclass(estimator, CountVectorizer):  # which is no TransformerMixin
+        return _KINDS[TransformerMixin]
     return next((title for mixin, title in _KINDS.items() if issubclass(estimator, mixin)), _OTHERS)
 
 

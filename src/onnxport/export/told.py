@@ -22,6 +22,14 @@ def no_table(X: Any) -> ExportError:
     return ExportError(f"X has shape {shape}; {wanted}")
 
 
+def wrong_width(width: int, expected: int) -> ExportError:
+    """The error for an X of too many or too few columns."""
+    return ExportError(
+        f"X has {width} columns, and the estimator was fitted on {expected}; pass the columns of "
+        "training in their order, without the target"
+    )
+
+
 def no_texts(X: Any) -> ExportError:
     """The error for an X that is no list of texts."""
     what = f"X is of type {type(X).__name__}"
