@@ -14,6 +14,7 @@ from sklearn.discriminant_analysis import QuadraticDiscriminantAnalysis
 from sklearn.ensemble import HistGradientBoostingClassifier, StackingClassifier
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
+from sklearn.svm import SVC
 
 import onnxport
 from onnxport.errors import RequestError, UnsupportedModel
@@ -101,6 +102,12 @@ CASES: list[tuple[Any, Any]] = [
             cv=3,
         ),
         data.cancer,
+    ),
+    (  # and so do votes
+        StackingClassifier(
+            [("trees", HistGradientBoostingClassifier(max_iter=5)), ("votes", SVC())], cv=3
+        ),
+        data.iris,
     ),
     (Centroid(), data.iris),
     (Centroid(metric="manhattan"), data.wine),

@@ -102,7 +102,7 @@ class Emission:
     [N, 1] tensors that mark rows which the estimator refuses. undecided: the same for rows that it
     answers differently on other processors. row_bytes: the widest tensor, a row.
     has_trees: the graph jumps at split points; shaky_trees: and the columns before them differ from
-    the library's in the last bits. jumpy: neighbours are chosen by distances that round otherwise
+    the library's in the last bits. jumpy: neighbours or votes hang on sums that round otherwise
     than the library's. taps: every step's result, inner steps first. exact_output: a
     transformer's output equals the library's to the last bit. strings: the feature in each string
     tensor. texts: the text tensors that the graph reads.

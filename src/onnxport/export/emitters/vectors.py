@@ -115,6 +115,7 @@ def emit_classifier(emission: Emission, estimator: Any, columns: Columns) -> Cla
         code = code_from_sign(graph, against, tie_is_positive=True)
         return Classified(code, proba, against)
     votes, confidence = _votes(emission, pairs, against, classes)
+    emission.jumpy = True  # by a whole vote, where a pair's sum rounds to the other side
     size = graph.node("Add", graph.node("Abs", confidence), graph.constant(1.0))
     share = graph.node("Div", confidence, graph.node("Mul", size, graph.constant(3.0)))
     scores = graph.node("Add", votes, share)
