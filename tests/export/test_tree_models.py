@@ -327,3 +327,18 @@ def test_a_forest_large_enough_for_turned_splits(tmp_path: Path) -> None:
     rows = X.head(50).mask(np.random.default_rng(0).random((50, X.shape[1])) < 0.5)
     shares = [list(answer["probabilities"].values()) for answer in model.predict(rows)]
     np.testing.assert_array_equal(shares, forest.predict_proba(rows))
+
+
+@pytest.mark.parametrize("scale", [1.0, 1e30])
+def test_what_float32_rounds_to_a_split(scale: float, tmp_path: Path) -> None:
+    """Halfway between a split's float32 and the next, where rounding turns, and a step beside it."""
+    X = np.random.default_rng(0).normal(size=(300, 1)) * scale
+    regressor = tree.DecisionTreeRegressor()
+    model = _save(regressor, X, np.arange(300.0), tmp_path)
+    splits = regressor.tree_.threshold[regressor.tree_.children_left >= 0].astype(np.float32)
+    sides = [np.nextafter(splits, np.float32(way)) for way in (-np.inf, np.inf)]
+    halves = np.concatenate([(splits.astype(float) + side) / 2 for side in sides])
+    steps = [np.nextafter(halves, way) for way in (-np.inf, np.inf)]
+    rows = np.concatenate([halves, *steps])[:, None]
+    found = [answer["prediction"] for answer in model.predict(rows)]
+    np.testing.assert_array_equal(found, regressor.predict(rows))

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
 import numpy as np
 from onnx import TensorProto, numpy_helper
@@ -15,6 +14,8 @@ from onnx import TensorProto, numpy_helper
 from onnxport.export.graph import ML, Array, Graph
 
 _LEQ = 0  # BRANCH_LEQ in the operator's nodes_modes
+_AVERAGE, _SUM = 0, 1  # its aggregate_function
+_BEYOND = 2.0**128  # what would come after the largest float32
 # Fewer nodes in all, or more columns a tree, and turning splits round costs more than it saves.
 _WORTH_TURNING, _COLUMNS_A_TREE = 4096, 8
 
@@ -44,7 +45,7 @@ class Tree:
 
 @dataclass(frozen=True, slots=True)
 class TreeInput:
-    """X as trees see it: [N, width], float32 where the library rounds to it (single), else double."""
+    """X as trees see it: double [N, width]. single: the library rounds it to float32."""
 
     tensor: str
     width: int
@@ -83,36 +84,42 @@ class _Parts:
 
 
 def add_operator(
-    graph: Graph, trees: Sequence[Tree], x: TreeInput, leaves: Leaves, width: int, *, single: bool
+    graph: Graph,
+    trees: Sequence[Tree],
+    x: TreeInput,
+    leaves: Leaves,
+    width: int,
+    *,
+    mean: bool = False,
 ) -> str:
-    """Σ over trees of the weights of the leaves that a row falls into, [N, width].
+    """Σ over trees of the weights of the leaves that a row falls into, double [N, width].
 
-    single: in float32, which must hold the weights and their sums exactly; else in double.
+    mean: divided by the number of trees.
 
     In large forests, splits whose left side takes NaN, which is most often the larger one, are
     turned round: not x <= t but -x < -t. Then NaN needs no question of its own, and the larger side
     is the one that lies next in ONNX Runtime's memory.
     """
     nodes = sum(len(tree.left) for tree in trees)
-    turns = nodes >= _WORTH_TURNING and x.width <= _COLUMNS_A_TREE * len(trees)
+    asked = any(tree.default_left[tree.left >= 0].any() for tree in trees)
+    turns = asked and nodes >= _WORTH_TURNING and x.width <= _COLUMNS_A_TREE * len(trees)
     parts = _Parts()
     for tree, weight, target in zip(trees, leaves.weights, leaves.targets, strict=True):
-        _write_tree(parts, tree, weight, target, x.width if turns else 0, single=single)
-    dtype = np.float32 if single else np.float64
+        _write_tree(parts, tree, weight, target, x.width if turns else 0, rounded=x.single)
     missing = _integers(parts.missing_true)
     tracks = {"nodes_missing_value_tracks_true": missing} if any(missing) else {}
     modes = np.full(parts.nodes, _LEQ, dtype=np.uint8)
     return graph.node(
         "TreeEnsemble",
-        _operator_input(graph, x, single=single, turned=turns),
+        _beside_negated(graph, x.tensor) if turns else x.tensor,
         domain=ML,
         n_targets=width,
-        aggregate_function=1,
+        aggregate_function=_AVERAGE if mean else _SUM,
         post_transform=0,
         tree_roots=parts.roots,
         nodes_modes=numpy_helper.from_array(modes, "nodes_modes"),
-        nodes_splits=_tensor(parts.split, dtype, "nodes_splits"),
-        leaf_weights=_tensor(parts.weight, dtype, "leaf_weights"),
+        nodes_splits=_doubles(parts.split, "nodes_splits"),
+        leaf_weights=_doubles(parts.weight, "leaf_weights"),
         nodes_featureids=_integers(parts.feature),
         nodes_truenodeids=_integers(parts.true),
         nodes_falsenodeids=_integers(parts.false),
@@ -123,15 +130,12 @@ def add_operator(
     )
 
 
-def _operator_input(graph: Graph, x: TreeInput, *, single: bool, turned: bool) -> str:
-    tensor = x.tensor
-    if turned:
-        tensor = graph.node("Concat", tensor, graph.node("Neg", tensor), axis=1)
-    return graph.to_double(tensor) if x.single and not single else tensor
+def _beside_negated(graph: Graph, x: str) -> str:
+    return graph.node("Concat", x, graph.node("Neg", x), axis=1)
 
 
-def _tensor(parts: Sequence[Array], dtype: Any, name: str) -> TensorProto:
-    return numpy_helper.from_array(np.concatenate(parts).astype(dtype), name)
+def _doubles(parts: Sequence[Array], name: str) -> TensorProto:
+    return numpy_helper.from_array(np.concatenate(parts).astype(np.float64), name)
 
 
 def _integers(parts: Sequence[Array]) -> list[int]:
@@ -140,9 +144,17 @@ def _integers(parts: Sequence[Array]) -> list[int]:
 
 
 def _write_tree(
-    parts: _Parts, tree: Tree, weight: Array, target: Array, negated: int, *, single: bool
+    parts: _Parts,
+    tree: Tree,
+    weight: Array,
+    target: Array,
+    negated: int,
+    *,
+    rounded: bool,
 ) -> None:
-    """negated: where the negated columns begin, 0 where there are none."""
+    """negated: where the negated columns begin, 0 where there are none. rounded: the library rounds
+    X to float32.
+    """
     inner = tree.left >= 0
     parts.roots.append(parts.nodes)
     if not inner[0]:
@@ -153,12 +165,13 @@ def _write_tree(
     _keep_root_apart(parts, branch[[c for c in (left[0], right[0]) if inner[c]]])
     numbers = np.where(inner, branch, parts.leaves + np.cumsum(~inner) - 1)
     feature, default_left = tree.feature[inner].astype(np.int64), tree.default_left[inner]
-    split = floor_single(tree.threshold[inner]) if single else tree.threshold[inner]
+    split = tree.threshold[inner]
+    split = floor_rounded(split) if rounded else split
     if negated:
         turned = default_left & (split < np.inf)
         left, right = np.where(turned, right, left), np.where(turned, left, right)
         feature = feature + np.where(turned, negated, 0)
-        split = np.where(turned, -np.nextafter(split, split.dtype.type(np.inf)), split)
+        split = np.where(turned, -np.nextafter(split, np.inf), split)
         default_left = default_left & ~turned
     parts.feature.append(feature)
     parts.split.append(split)
@@ -192,10 +205,18 @@ def _keep_root_apart(parts: _Parts, branches: Array) -> None:
         parts.add_leaves(np.zeros(1), np.zeros(1))
 
 
-def floor_single(thresholds: Array) -> Array:
-    """The largest float32 that isn't above: for a float32 x, x <= threshold exactly where x <= it."""
+def floor_rounded(thresholds: Array) -> Array:
+    """The largest double that float32 rounds to no more than this: x <= it exactly where x, rounded
+    to float32, is <= threshold.
+
+    Halfway to the next float32, a number is rounded to the even one of the two.
+    """
     with np.errstate(over="ignore"):
         nearest = thresholds.astype(np.float32)
     below = np.nextafter(nearest, np.float32(-np.inf))
-    floor: Array = np.where(nearest.astype(np.float64) > thresholds, below, nearest)
-    return floor
+    floor = np.where(nearest.astype(np.float64) > thresholds, below, nearest)
+    sides = (floor, np.nextafter(floor, np.float32(np.inf)))
+    low, high = (np.clip(side.astype(np.float64), -_BEYOND, _BEYOND) for side in sides)
+    halfway, even = (low + high) / 2, floor.view(np.uint32) % 2 == 0
+    split: Array = np.where(even, halfway, np.nextafter(halfway, -np.inf))
+    return np.where(floor == np.inf, np.inf, split)

@@ -15,7 +15,7 @@ from sklearn.ensemble import (
     GradientBoostingRegressor,
 )
 
-from onnxport.export.decisions import binary_from_raw, multiclass_from_raw
+from onnxport.export.decisions import binary_from_both, multiclass_from_raw
 from onnxport.export.graph import Columns, number_columns
 from onnxport.export.members import probabilities_of, valued
 from onnxport.export.registry import (
@@ -30,11 +30,13 @@ from onnxport.export.trees import add_leaves, sklearn_tree, tree_input
 
 
 def _gradient_boosting_raw(emission: Emission, estimator: Any, columns: Columns) -> str:
-    """init + Σ learning_rate · leaf; a constant init is folded into the first tree of each target,
-    as the library adds them up.
+    """init + Σ learning_rate · leaf, of two classes [0, this].
+
+    A constant init is folded into the first tree of each target, as the library adds them up.
     """
     numbers_only(emission, estimator, columns)
     width, start = estimator.n_trees_per_iteration_, None
+    first = int(_is_binary(estimator))
     if _is_constant(estimator.init_):
         zeros = np.zeros((1, estimator.n_features_in_), dtype=np.float32)
         start = estimator._raw_predict_init(zeros)[0]
@@ -44,13 +46,19 @@ def _gradient_boosting_raw(emission: Emission, estimator: Any, columns: Columns)
             value = estimator.learning_rate * member.tree_.value[:, 0, :1]
             if stage == 0 and start is not None:
                 value = start[target] + value
-            trees.append(sklearn_tree(member.tree_, value, target))
+            trees.append(sklearn_tree(member.tree_, value, first + target, missing=False))
     x = tree_input(emission, estimator, columns, trees, single=True)
-    total = add_leaves(emission, trees, x, width)
+    total = add_leaves(emission, trees, x, first + width)
     if start is not None:
         return total
-    first = _init_raw(emission, estimator, _in_single(emission, columns))
-    return emission.graph.node("Add", first, total)
+    begin = _init_raw(emission, estimator, _in_single(emission, columns))
+    if first:
+        begin = emission.graph.node("Pad", begin, emission.graph.integers([0, 1, 0, 0]))
+    return emission.graph.node("Add", begin, total)
+
+
+def _is_binary(estimator: Any) -> bool:
+    return len(getattr(estimator, "classes_", ())) == 2
 
 
 def _is_constant(init: Any) -> bool:
@@ -101,7 +109,7 @@ def emit_gradient_boosting_classifier(
         result = multiclass_from_raw(emission.graph, raw)
     else:
         factor = 2.0 if estimator.loss == "exponential" else 1.0
-        result = binary_from_raw(emission.graph, raw, factor=factor, tie_is_positive=True)
+        result = binary_from_both(emission.graph, raw, factor=factor, tie_is_positive=True)
     # The logit of a probability near 1 that was rounded to float32 jumps, unlike what comes of it.
     exact = emission.bar <= EXACT_BAR or _is_constant(estimator.init_)
     return result if exact else replace(result, decision=None)

@@ -54,7 +54,7 @@ def emit_forest_classifier(
     counts = np.atleast_1d(estimator.n_classes_).tolist()
     trees = [sklearn_tree(m.tree_, _distributions(m.tree_, counts)) for m in members]
     x = tree_input(emission, estimator, columns, trees, single=True)
-    proba = _mean(emission, add_leaves(emission, trees, x, sum(counts)), len(members))
+    proba = add_leaves(emission, trees, x, sum(counts), mean=len(trees) > 1)
     if len(counts) == 1:
         return Classified(code_from_raw(emission.graph, proba), proba)
     return Several(tuple(_parts(emission, proba, counts)))
@@ -81,14 +81,8 @@ def emit_forest_regressor(emission: Emission, estimator: Any, columns: Columns) 
     members = getattr(estimator, "estimators_", [estimator])
     trees = [sklearn_tree(m.tree_, m.tree_.value[:, :, 0]) for m in members]
     x = tree_input(emission, estimator, columns, trees, single=True)
-    total = add_leaves(emission, trees, x, trees[0].value.shape[1])
-    return Valued(_mean(emission, total, len(members)))
-
-
-def _mean(emission: Emission, total: str, count: int) -> str:
-    if count == 1:
-        return total
-    return emission.graph.node("Div", total, emission.graph.constant(float(count)))
+    targets = trees[0].value.shape[1]
+    return Valued(add_leaves(emission, trees, x, targets, mean=len(trees) > 1))
 
 
 @emits(RandomTreesEmbedding)
@@ -102,5 +96,5 @@ def emit_random_trees_embedding(emission: Emission, estimator: Any, columns: Col
     places = np.split(np.arange(width), np.cumsum(counts)[:-1])
     leaves = Leaves([np.ones(count) for count in counts], places)
     emission.widen(width)
-    hot = add_operator(emission.graph, trees, x, leaves, width, single=True)
-    return number_columns(emission.graph.to_double(hot), width, finite=True)
+    hot = add_operator(emission.graph, trees, x, leaves, width)
+    return number_columns(hot, width, finite=True)

@@ -16,7 +16,7 @@ from sklearn.ensemble import (
     HistGradientBoostingRegressor,
 )
 
-from onnxport.export.decisions import binary_from_raw, multiclass_from_raw
+from onnxport.export.decisions import binary_from_both, multiclass_from_raw
 from onnxport.export.graph import Array, Columns, joined, number_columns
 from onnxport.export.registry import (
     Classified,
@@ -41,10 +41,13 @@ class _Dump:
 
 
 def _histogram_raw(emission: Emission, estimator: Any, columns: Columns) -> str:
-    """The baseline is folded into the first tree of each target, as the library adds them up."""
+    """Double [N, targets], of two classes [0, raw]. The baseline is folded into the first tree of
+    each target, as the library adds them up.
+    """
     start = np.ravel(estimator._baseline_prediction)
+    first = int(len(getattr(estimator, "classes_", ())) == 2)
     dumps = [
-        _dump(estimator, predictor, target, start[target] if stage == 0 else 0.0)
+        _dump(estimator, predictor, first + target, start[target] if stage == 0 else 0.0)
         for stage, predictors in enumerate(estimator._predictors)
         for target, predictor in enumerate(predictors)
     ]
@@ -54,7 +57,7 @@ def _histogram_raw(emission: Emission, estimator: Any, columns: Columns) -> str:
     else:
         columns, trees = _without_categories(emission, estimator, columns, dumps)
     x = tree_input(emission, estimator, columns, trees, single=False)
-    return add_leaves(emission, trees, x, len(start))
+    return add_leaves(emission, trees, x, first + len(start))
 
 
 def _dump(estimator: Any, predictor: Any, target: int, start: float) -> _Dump:
@@ -154,7 +157,7 @@ def emit_histogram_classifier(emission: Emission, estimator: Any, columns: Colum
     raw = _histogram_raw(emission, estimator, columns)
     if len(estimator.classes_) > 2:
         return multiclass_from_raw(emission.graph, raw)
-    return binary_from_raw(emission.graph, raw)
+    return binary_from_both(emission.graph, raw)
 
 
 @emits(HistGradientBoostingRegressor)
