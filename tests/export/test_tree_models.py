@@ -14,9 +14,10 @@ from palmerpenguins import load_penguins
 from sklearn import ensemble, linear_model, naive_bayes, svm, tree
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import StandardScaler
+from sklearn.preprocessing import FunctionTransformer, StandardScaler
 
 import onnxport
+from onnxport.errors import ValidationError
 from tests.export import data
 
 HistogramClassifier = ensemble.HistGradientBoostingClassifier
@@ -342,3 +343,14 @@ def test_what_float32_rounds_to_a_split(scale: float, tmp_path: Path) -> None:
     rows = np.concatenate([halves, *steps])[:, None]
     found = [answer["prediction"] for answer in model.predict(rows)]
     np.testing.assert_array_equal(found, regressor.predict(rows))
+
+
+@pytest.mark.parametrize(
+    "estimator", [Boosting(n_estimators=3), ensemble.AdaBoostClassifier(n_estimators=3)]
+)
+def test_nan_from_an_earlier_step_is_refused(estimator: Any, tmp_path: Path) -> None:
+    X = np.random.default_rng(0).uniform(0.1, 5, (300, 2))
+    roots = make_pipeline(FunctionTransformer(np.sqrt), estimator)
+    model = _save(roots, X, X[:, 0] > 2, tmp_path)
+    with pytest.raises(ValidationError):
+        model.predict([[-1.0, 2.0]])

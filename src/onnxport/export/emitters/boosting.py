@@ -24,6 +24,7 @@ from onnxport.export.registry import (
     Emission,
     Valued,
     emits,
+    finite_only,
     numbers_only,
 )
 from onnxport.export.trees import add_leaves, sklearn_tree, tree_input
@@ -35,6 +36,7 @@ def _gradient_boosting_raw(emission: Emission, estimator: Any, columns: Columns)
     A constant init is folded into the first tree of each target, as the library adds them up.
     """
     numbers_only(emission, estimator, columns)
+    finite_only(emission, columns)
     width, start = estimator.n_trees_per_iteration_, None
     first = int(_is_binary(estimator))
     if _is_constant(estimator.init_):

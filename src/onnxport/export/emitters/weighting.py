@@ -14,7 +14,7 @@ from sklearn.ensemble import AdaBoostClassifier, AdaBoostRegressor
 from onnxport.export.decisions import binary_from_raw, code_from_raw
 from onnxport.export.graph import Columns
 from onnxport.export.members import classified, one_hot, summed, valued
-from onnxport.export.registry import Classified, Emission, Valued, emits
+from onnxport.export.registry import Classified, Emission, Valued, emits, finite_only
 
 
 @emits(AdaBoostClassifier)
@@ -22,6 +22,7 @@ def emit_ada_boost(emission: Emission, estimator: Any, columns: Columns) -> Clas
     """SAMME (Zhu et al., 2009): each member adds its weight to its class and takes some from the
     others.
     """
+    finite_only(emission, columns)
     graph, classes = emission.graph, len(estimator.classes_)
     terms = []
     for i, (member, weight) in enumerate(
@@ -48,6 +49,7 @@ def emit_ada_boost_regressor(emission: Emission, estimator: Any, columns: Column
     """The weighted median of the members' answers (Drucker, 1997): the first, in their order by
     size, at which the weights reach half of their sum.
     """
+    finite_only(emission, columns)
     graph, count = emission.graph, len(estimator.estimators_)
     answers = [
         valued(emission, member, columns, f"estimators_[{i}]")
