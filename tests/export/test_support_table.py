@@ -17,11 +17,13 @@ from sklearn.base import ClassifierMixin, RegressorMixin, TransformerMixin
 from sklearn.cluster import KMeans
 from sklearn.compose import ColumnTransformer
 from sklearn.decomposition import NMF, PCA
+from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
 from sklearn.ensemble import VotingRegressor
 from sklearn.experimental import enable_halving_search_cv, enable_iterative_imputer  # noqa: F401
 from sklearn.frozen import FrozenEstimator
 from sklearn.kernel_approximation import Nystroem
 from sklearn.linear_model import LogisticRegression, Ridge
+from sklearn.model_selection._search import BaseSearchCV
 from sklearn.pipeline import FeatureUnion, Pipeline, make_pipeline
 from sklearn.preprocessing import KernelCenterer, MaxAbsScaler, MinMaxScaler
 from sklearn.tree import DecisionTreeRegressor
@@ -98,6 +100,13 @@ def _made_step(kind: type) -> Any:
     if kind.__name__ in LATENT:
         latent = kind(n_components=1)
         return FrozenEstimator(latent.fit(X, X[["petal_width", "petal_length"]]))
+    if kind is Pipeline:
+        return make_pipeline(MinMaxScaler(), LinearDiscriminantAnalysis())
+    if issubclass(kind, BaseSearchCV):
+        search = _made(kind)
+        search.estimator = LinearDiscriminantAnalysis()
+        grid = "param_grid" if hasattr(search, "param_grid") else "param_distributions"
+        return search.set_params(**{grid: {"tol": [1e-4, 1e-3]}})
     return (
         FrozenEstimator(KMeans(2, random_state=0).fit(X))
         if kind is FrozenEstimator

@@ -20,6 +20,8 @@ from onnxport.export.registry import (
 )
 from onnxport.export.treeoperator import Leaves, Tree, TreeInput, add_operator
 
+# Of a column with more than max_bins values, histogram boosting takes values of training rows for
+# split points: behind PCA, scikit-learn itself answers such rows otherwise alone than in a batch.
 _SHAKY = Refusal(
     "X",
     "its split points may equal values that an earlier step computes with another last bit",
