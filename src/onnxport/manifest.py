@@ -16,7 +16,8 @@ from dataclasses import dataclass, fields
 from typing import Any, get_args
 
 from onnxport.analysis import read_text, write_text
-from onnxport.datatypes import BY_NAME, INT64_MIN
+from onnxport.coherence import check_signature
+from onnxport.datatypes import BY_NAME
 from onnxport.errors import ModelFileError
 from onnxport.fields import check_fields
 from onnxport.signature import (
@@ -29,7 +30,6 @@ from onnxport.signature import (
     Signature,
     Task,
     Tensor,
-    label_key,
 )
 
 FORMAT = "1.1"
@@ -272,7 +272,7 @@ def _read_signature(document: Mapping[str, Any]) -> Signature:
         ),
         texts=tuple(read_text(entry) for entry in document.get("texts", ())),
     )
-    _check_signature(signature)
+    check_signature(signature)
     return signature
 
 
@@ -324,97 +324,6 @@ def _check_facts(document: Mapping[str, Any]) -> None:
         missing = [key for key in needed if part in document and key not in document[part]]
         if missing:
             raise ValueError(f"{part}.{missing[0]} is missing")
-
-
-def _check_answers(signature: Signature) -> None:
-    """The outputs make an answer of the task: labels with one probability each, values, and so on."""
-    roles = [output.role for output in signature.outputs]
-    if len(set(roles)) != len(roles):
-        raise ValueError("two outputs have one role")
-    needed, may = _ROLES[signature.task]
-    if not needed <= set(roles) <= needed | may | {"refused"}:
-        raise ValueError("the outputs don't fit the task")
-    numbers = signature.output("value") or signature.output("output")
-    if numbers is not None:
-        optional = signature.task == "transformation" and not signature.targets
-        if not optional and numbers.width != len(signature.targets):
-            raise ValueError("the values don't fit the targets")
-    score = signature.output("score")
-    if score is not None and score.width != 1:
-        raise ValueError("a score is not one number")
-    _check_classes(signature)
-
-
-_CLASSIFIED = frozenset({"label_code"}), frozenset({"probabilities"})
-# The roles that each task's outputs must have, and may have.
-_ROLES: dict[Task, tuple[frozenset[str], frozenset[str]]] = {
-    "binary_classification": _CLASSIFIED,
-    "multiclass_classification": _CLASSIFIED,
-    "multioutput_classification": _CLASSIFIED,
-    "regression": (frozenset({"value"}), frozenset()),
-    "outlier_detection": (frozenset({"label_code", "score"}), frozenset()),
-    "clustering": _CLASSIFIED,
-    "transformation": (frozenset({"output"}), frozenset()),
-}
-_LARGEST_LABEL = 2**64 - 1  # of numpy's unsigned integers
-# The fewest classes that make sense: clusters and targets of several may be alone.
-_FEWEST = {"multioutput_classification": 1, "clustering": 1}
-
-
-def _check_classes(signature: Signature) -> None:
-    """Every target has labels of its own, and the outputs a place for each."""
-    code, proba = signature.output("label_code"), signature.output("probabilities")
-    if code is None:
-        return
-    several = signature.task == "multioutput_classification"
-    sets = signature.class_sets
-    if several != bool(signature.target_classes) or several == bool(signature.classes):
-        raise ValueError("the classes don't fit the task")
-    if several and not len(signature.targets) == len(sets) == code.width:
-        raise ValueError("the classes don't fit the targets")
-    for labels in sets:
-        if not all(isinstance(label, (str, int, float, bool)) for label in labels):
-            raise ValueError("a label is no string, number or boolean")
-        if any(type(n) is int and not INT64_MIN <= n <= _LARGEST_LABEL for n in labels):
-            raise ValueError("a label is beyond 64 bits")
-        keys = {label_key(label) for label in labels}
-        if len(labels) < _FEWEST.get(signature.task, 2) or len(keys) != len(labels):
-            raise ValueError("the classes are fewer than two, or two have one label")
-    width = sum(len(labels) for labels in sets)
-    if (code.width is None) is several or (proba and proba.width != width):
-        raise ValueError("the outputs don't fit the classes")
-
-
-def _check_signature(signature: Signature) -> None:
-    """Every feature has one place in a tensor that exists, and no two share a name or a place."""
-    widths = {tensor.name: tensor.width for tensor in signature.tensors}
-    places = [(feature.tensor, feature.column) for feature in signature.features if feature.tensor]
-    places += [(text.tensor, 0) for text in signature.texts]
-    if len(set(places)) != len(places) or len(signature.by_name) != len(signature.features):
-        raise ValueError("two features share a name or a place")
-    if len(places) != sum(widths.values()):
-        raise ValueError("the features don't fill the tensors")
-    for tensor, column in places:
-        if not 0 <= column < widths.get(tensor, 0):
-            raise ValueError(f"no column {column} in tensor {tensor!r}")
-    _check_texts(signature)
-    _check_answers(signature)
-
-
-def _check_texts(signature: Signature) -> None:
-    """Text features are strings that are never null, and text tensors hold one of them each."""
-    datatypes = {tensor.name: tensor.datatype for tensor in signature.tensors}
-    fed = {text.feature for text in signature.texts}
-    for feature in signature.features:
-        if (feature.kind == "text") != (feature.name in fed):
-            raise ValueError(f"the feature {feature.name!r} and the text tensors don't agree")
-        if feature.kind == "text" and (feature.nullable or not feature.is_string):
-            raise ValueError(f"the text {feature.name!r} may be null, or is no string")
-        if not feature.tensor and feature.kind != "text":
-            raise ValueError(f"the feature {feature.name!r} has no tensor")
-    for text in signature.texts:
-        if text.feature not in signature.by_name or datatypes[text.tensor] != "BYTES":
-            raise ValueError(f"the text tensor {text.tensor!r} fits no feature")
 
 
 def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

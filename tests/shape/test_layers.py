@@ -24,7 +24,7 @@ ROWS = (
     ("session", "codec", "schema", "display"),
     ("modelfile",),
     ("manifest", "settings", "tensors"),
-    ("analysis", "fields"),
+    ("analysis", "coherence", "fields"),
     ("signature",),
     ("datatypes",),
     ("errors", "runtime", "compare"),
