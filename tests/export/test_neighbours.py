@@ -88,7 +88,7 @@ CASES: list[tuple[Any, Any]] = [
     (Classifier(3), data.digits),
     (Regressor(), data.diabetes),
     (Regressor(20, weights="distance", p=1), data.diabetes),
-    (make_pipeline(StandardScaler(), Regressor(2, algorithm="brute")), data.diabetes),
+    (make_pipeline(StandardScaler(), Regressor(2, algorithm="ball_tree")), data.diabetes),
     (RadiusClassifier(100.0, outlier_label="most_frequent"), data.wine),
     (RadiusClassifier(100.0, outlier_label="b", weights="distance"), data.wine),
     (RadiusClassifier(100.0, outlier_label="a", algorithm="brute"), data.wine),
