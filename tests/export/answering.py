@@ -9,7 +9,19 @@ import numpy as np
 import pytest
 from sklearn.base import is_outlier_detector
 
+import onnxport
+
 Answer = dict[str, Any]
+
+
+def agree(model: onnxport.Model, estimator: Any, rows: Any, *, rtol: float = 1e-9) -> None:
+    """The model file's predictions are the estimator's: labels equal, numbers within rtol."""
+    found = [answer["prediction"] for answer in model.predict(rows)]
+    expected = estimator.predict(rows)
+    if model.signature.classes:
+        assert found == expected.tolist()
+    else:
+        np.testing.assert_allclose(found, expected, rtol=rtol)
 
 
 def expected_answers(estimator: Any, X: Any) -> list[Answer]:

@@ -26,6 +26,7 @@ from sklearn.tree import DecisionTreeClassifier
 import onnxport
 from onnxport.errors import UnsupportedModel, ValidationError
 from tests.export import data
+from tests.export.answering import agree
 
 RNG = default_rng(21)
 ROWS = 300
@@ -75,15 +76,6 @@ def _saved(estimator: Any, X: Any, y: Any, folder: Path) -> onnxport.Model:
     return onnxport.load(folder / "m.onnx")
 
 
-def _agree(model: onnxport.Model, estimator: Any, rows: Any) -> None:
-    found = [answer["prediction"] for answer in model.predict(rows)]
-    expected = estimator.predict(rows)
-    if model.signature.classes:
-        assert found == expected.tolist()
-    else:
-        np.testing.assert_allclose(found, expected, rtol=1e-9)
-
-
 def _before_ridge(encoder: Any, *columns: str) -> Any:
     encoded = ColumnTransformer([("e", encoder, list(columns))], remainder="passthrough")
     return make_pipeline(encoded, Ridge())
@@ -99,14 +91,14 @@ def test_strings_with_nulls(encoder: str, null: str, tmp_path: Path) -> None:
     X = pd.DataFrame({"word": NULLS[null], "size": SIZE})
     estimator = _before_ridge(ENCODERS[encoder], "word")
     model = _saved(estimator, X, Y, tmp_path)
-    _agree(model, estimator, X)
+    agree(model, estimator, X)
     feature = model.signature.by_name["word"]
     assert (feature.nullable, feature.refuses_unknown) == (True, encoder == "error")
     if encoder == "error":
         with pytest.raises(ValidationError, match="no known category"):
             model.predict({"word": "Rom", "size": 0.0})
     elif null != "category":
-        _agree(model, estimator, X.assign(word="Rom"))
+        agree(model, estimator, X.assign(word="Rom"))
 
 
 NUMBERS = pd.DataFrame(
@@ -130,7 +122,7 @@ NUMBERS = pd.DataFrame(
 def test_numbers_and_flags_as_categories(encoder: str, tmp_path: Path) -> None:
     estimator = make_pipeline(ENCODERS[encoder], Ridge())
     model = _saved(estimator, NUMBERS, Y, tmp_path)
-    _agree(model, estimator, NUMBERS)
+    agree(model, estimator, NUMBERS)
     nullable = [feature.name for feature in model.signature.features if feature.nullable]
     holes = [name for name in NUMBERS if NUMBERS[name].isna().any()]
     assert nullable == holes if encoder == "error" else set(holes) <= set(nullable)
@@ -140,16 +132,16 @@ def test_numbers_and_flags_as_categories(encoder: str, tmp_path: Path) -> None:
 def test_dropped_categories_of_mixed_types(drop: Any, tmp_path: Path) -> None:
     X = pd.DataFrame({"w": RNG.choice(["a", "b"], ROWS), "n": COUNT, "f": COUNT > 1})
     estimator = make_pipeline(OneHotEncoder(drop=drop, dtype=np.int8), Ridge())
-    _agree(_saved(estimator, X, Y, tmp_path), estimator, X)
+    agree(_saved(estimator, X, Y, tmp_path), estimator, X)
 
 
 def test_target_encoder_of_several_classes(tmp_path: Path) -> None:
     X = pd.DataFrame({"word": NULLS["None"], "count": COUNT})
     estimator = make_pipeline(TargetEncoder(), LogisticRegression())
     model = _saved(estimator, X, RNG.choice(list("uvw"), ROWS), tmp_path)
-    _agree(model, estimator, pd.concat([X, X.head(2).assign(word="Rom", count=77)]))
+    agree(model, estimator, pd.concat([X, X.head(2).assign(word="Rom", count=77)]))
     flagged = make_pipeline(TargetEncoder(smooth=3.0), DecisionTreeClassifier(max_depth=4))
-    _agree(_saved(flagged, X, Y > 1, tmp_path), flagged, X)
+    agree(_saved(flagged, X, Y > 1, tmp_path), flagged, X)
 
 
 def test_none_and_nan_are_one_null(tmp_path: Path) -> None:
@@ -162,23 +154,23 @@ def test_none_and_nan_are_one_null(tmp_path: Path) -> None:
         SimpleImputer(missing_values=pd.NA, strategy="most_frequent"), OneHotEncoder()
     )
     estimator = _before_ridge(imputed, "word")
-    _agree(_saved(estimator, X, Y, tmp_path), estimator, X)
+    agree(_saved(estimator, X, Y, tmp_path), estimator, X)
 
 
 def test_the_null_of_training_where_the_sample_has_none(tmp_path: Path) -> None:
     X = pd.DataFrame({"word": NULLS["NaN"], "size": SIZE})
     estimator = _before_ridge(OneHotEncoder(handle_unknown="ignore"), "word").fit(X, Y)
     onnxport.save(estimator, tmp_path / "m.onnx", X[~HOLES])
-    _agree(onnxport.load(tmp_path / "m.onnx"), estimator, X)
+    agree(onnxport.load(tmp_path / "m.onnx"), estimator, X)
     onnxport.save(estimator, tmp_path / "n.onnx")
-    _agree(onnxport.load(tmp_path / "n.onnx"), estimator, X)
+    agree(onnxport.load(tmp_path / "n.onnx"), estimator, X)
 
 
 def test_a_flag_that_never_varied(tmp_path: Path) -> None:
     X = pd.DataFrame({"flag": np.ones(ROWS, bool), "size": SIZE})
     estimator = _before_ridge(OneHotEncoder(), "flag")
     model = _saved(estimator, X, Y, tmp_path)
-    _agree(model, estimator, X)
+    agree(model, estimator, X)
     with pytest.raises(ValueError, match="unknown categories"):
         estimator.predict(X.assign(flag=False))
     with pytest.raises(ValidationError, match="allowed are True"):
@@ -211,7 +203,7 @@ def test_columns_of_many_types_through_many_steps(pandas: bool, tmp_path: Path) 
     )
     estimator = _steps(pandas=pandas)
     model = _saved(estimator, X, Y, tmp_path)
-    _agree(model, estimator, X)
+    agree(model, estimator, X)
     assert model.signature.ignored == ("digits",)
 
 
@@ -221,7 +213,7 @@ def test_a_bare_array_of_objects(tmp_path: Path) -> None:
         [("e", OneHotEncoder(handle_unknown="ignore"), [0, 1, 2])], remainder="passthrough"
     )
     estimator = make_pipeline(encoded, Ridge())
-    _agree(_saved(estimator, X, Y, tmp_path), estimator, X)
+    agree(_saved(estimator, X, Y, tmp_path), estimator, X)
 
 
 def test_penguins_with_missing_sex(tmp_path: Path) -> None:
@@ -232,7 +224,7 @@ def test_penguins_with_missing_sex(tmp_path: Path) -> None:
     )
     estimator = make_pipeline(encoder, StandardScaler(), LogisticRegression(max_iter=500))
     assert X["sex"].isna().any()
-    _agree(_saved(estimator, X, y, tmp_path), estimator, X)
+    agree(_saved(estimator, X, y, tmp_path), estimator, X)
 
 
 def test_airports_with_missing_states(tmp_path: Path) -> None:
@@ -244,8 +236,8 @@ def test_airports_with_missing_states(tmp_path: Path) -> None:
     estimator = make_pipeline(columns, Ridge())
     assert X["state"].isna().any()
     model = _saved(estimator, X, y, tmp_path)
-    _agree(model, estimator, X)
-    _agree(
+    agree(model, estimator, X)
+    agree(
         model,
         estimator,
         X.head(3).assign(state=X["state"].mask(X["state"].notna()), country="Austria"),

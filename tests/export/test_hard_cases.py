@@ -43,6 +43,7 @@ from onnxport.export.emitters import forests
 from onnxport.export.graph import Columns
 from onnxport.export.registry import Classified, Emission
 from tests.export import data
+from tests.export.answering import agree
 
 RNG = default_rng(11)
 COIN = RNG.integers(0, 2, 400)
@@ -60,15 +61,6 @@ def _model(estimator: Any, X: Any, y: Any, folder: Path) -> onnxport.Model:
 def _saved(estimator: Any, X: Any, folder: Path) -> onnxport.Model:
     onnxport.save(estimator, folder / "m.onnx", X)
     return onnxport.load(folder / "m.onnx")
-
-
-def _agree(model: onnxport.Model, estimator: Any, rows: Any) -> None:
-    found = [answer["prediction"] for answer in model.predict(rows)]
-    expected = estimator.predict(rows)
-    if model.signature.classes:
-        assert found == expected.tolist()
-    else:
-        np.testing.assert_allclose(found, expected, rtol=1e-9)
 
 
 def _refuses(model: onnxport.Model, row: Any) -> str:
@@ -98,14 +90,14 @@ def test_the_gate_sees_a_wrong_rule_for_ties(tmp_path: Path) -> None:
     finally:
         del registry.RULES[Grid]
     forest = RandomForestClassifier(10, random_state=0)
-    _agree(_model(forest, X, y, tmp_path), forest, rng.integers(0, 3, (3000, 5)).astype(float))
+    agree(_model(forest, X, y, tmp_path), forest, rng.integers(0, 3, (3000, 5)).astype(float))
 
 
 def test_a_kernel_on_large_means(tmp_path: Path) -> None:
     X = RNG.normal(size=(400, 2))
     machine = SVC()
     model = _model(machine, X + 1e6, (X[:, 0] * X[:, 1] > 0).astype(int), tmp_path)
-    _agree(model, machine, RNG.normal(size=(20_000, 2)) + 1e6)
+    agree(model, machine, RNG.normal(size=(20_000, 2)) + 1e6)
 
 
 @pytest.mark.parametrize("encoder", [OneHotEncoder(), OrdinalEncoder()])
@@ -115,7 +107,7 @@ def test_a_closed_encoder_behind_an_imputer(encoder: Any, tmp_path: Path) -> Non
     columns = ColumnTransformer([("c", encoded, ["n"]), ("n", StandardScaler(), ["age"])])
     ridge = make_pipeline(columns, Ridge())
     model = _model(ridge, X, X["n"] + X["age"], tmp_path)
-    _agree(model, ridge, X)
+    agree(model, ridge, X)
     assert _refuses(model, {"n": 7, "age": 20.0}) == "unknown_category"
 
 
@@ -127,7 +119,7 @@ def test_encoders_inside_several_members(tmp_path: Path) -> None:
     members = [("a", encoded(LogisticRegression())), ("b", encoded(DecisionTreeClassifier()))]
     voting = VotingClassifier(members, voting="soft")
     model = _model(voting, CITIES, IS_A, tmp_path)
-    _agree(model, voting, CITIES)
+    agree(model, voting, CITIES)
     assert model.signature.by_name["c"].categories == ("a", "b", "c", "d")
     assert _refuses(model, {"c": "z", "x": 1.0}) == "unknown_category"
 
@@ -141,7 +133,7 @@ def test_two_encoders_on_one_column(tmp_path: Path) -> None:
         remainder="passthrough",
     )
     line = make_pipeline(columns, LogisticRegression())
-    _agree(_model(line, CITIES, IS_A, tmp_path), line, CITIES)
+    agree(_model(line, CITIES, IS_A, tmp_path), line, CITIES)
 
 
 @pytest.mark.parametrize("norm", ["l1", "l2", "max"])
@@ -150,7 +142,7 @@ def test_rows_of_nearly_nothing(norm: str, tmp_path: Path) -> None:
     line = make_pipeline(Normalizer(norm), LogisticRegression(max_iter=500))
     model = _model(line, X, y, tmp_path)
     for size in (1e-14, 1e-15, 1e-16, 1e-17, 0.0):
-        _agree(model, line, X.head(20) * size)
+        agree(model, line, X.head(20) * size)
 
 
 @pytest.mark.parametrize(
@@ -203,7 +195,7 @@ def test_float32_beside_small_integers(small: Any, tmp_path: Path) -> None:
     )
     y = (X["a"] + X["b"] > 0.7).astype(int)
     for estimator in (LogisticRegression(), make_pipeline(StandardScaler(), LogisticRegression())):
-        _agree(_model(estimator, X, y, tmp_path), estimator, X)
+        agree(_model(estimator, X, y, tmp_path), estimator, X)
 
 
 def test_a_float_column_with_a_closed_encoder(tmp_path: Path) -> None:
@@ -211,7 +203,7 @@ def test_a_float_column_with_a_closed_encoder(tmp_path: Path) -> None:
     columns = ColumnTransformer([("o", OneHotEncoder(), ["k"])], remainder="passthrough")
     tree = make_pipeline(columns, DecisionTreeClassifier(random_state=0))
     model = _model(tree, X, COIN[:300], tmp_path)
-    _agree(model, tree, X)
+    agree(model, tree, X)
     assert model.manifest["parity"]["refused"] == 0
     assert _refuses(model, {"k": 0.5, "x": 1.0}) == "unknown_category"
 
@@ -219,10 +211,10 @@ def test_a_float_column_with_a_closed_encoder(tmp_path: Path) -> None:
 def test_numbers_too_close_for_a_histogram(tmp_path: Path) -> None:
     X = pd.DataFrame({"t": 1.7e18 + RNG.integers(0, 3, 400) * 256.0})
     tree = DecisionTreeClassifier(random_state=0)
-    _agree(_model(tree, X, COIN, tmp_path), tree, X)
+    agree(_model(tree, X, COIN, tmp_path), tree, X)
     X = pd.DataFrame({"a": RNG.choice([1.7e308, -1.7e308, 1.0], 400)})
     boosted = HistGradientBoostingRegressor(max_iter=5)
-    _agree(_model(boosted, X, COIN * 1.0, tmp_path), boosted, X)
+    agree(_model(boosted, X, COIN * 1.0, tmp_path), boosted, X)
 
 
 @pytest.mark.parametrize(
@@ -232,7 +224,7 @@ def test_numbers_too_close_for_a_histogram(tmp_path: Path) -> None:
 )
 def test_two_targets_at_once(estimator: Any, tmp_path: Path) -> None:
     X, y = data.diabetes()
-    _agree(_model(estimator, X, np.column_stack([y, -y]), tmp_path), estimator, X)
+    agree(_model(estimator, X, np.column_stack([y, -y]), tmp_path), estimator, X)
 
 
 @pytest.mark.parametrize("loss", ["squared_error", "poisson"])
@@ -246,14 +238,14 @@ def test_networks(activation: str, loss: str, tmp_path: Path) -> None:
         max_iter=30,
         random_state=0,
     )
-    _agree(_model(network, X, y, tmp_path), network, X)
+    agree(_model(network, X, y, tmp_path), network, X)
 
 
 @pytest.mark.parametrize("before", [PCA(3), Normalizer()])
 def test_trees_behind_columns_that_differ_in_the_last_bit(before: Any, tmp_path: Path) -> None:
     X, y = data.cancer()
     forest = make_pipeline(before, RandomForestClassifier(10, random_state=0))
-    _agree(_model(forest, X.iloc[:, :6], y, tmp_path), forest, X.iloc[:, :6])
+    agree(_model(forest, X.iloc[:, :6], y, tmp_path), forest, X.iloc[:, :6])
     with pytest.raises(UnsupportedModel, match="split points may equal"):
         _model(make_pipeline(before, HistGradientBoostingClassifier(max_iter=3)), X, y, tmp_path)
 
@@ -262,7 +254,7 @@ def test_boosting_behind_products_that_agree_to_the_last_bit(tmp_path: Path) -> 
     X, y = data.cancer()
     boosting = HistGradientBoostingClassifier(max_iter=5)
     model = make_pipeline(PolynomialFeatures(2), boosting)
-    _agree(_model(model, X.iloc[:, :4], y, tmp_path), model, X.iloc[:, :4])
+    agree(_model(model, X.iloc[:, :4], y, tmp_path), model, X.iloc[:, :4])
 
 
 def test_an_array_in_training_and_a_frame_as_sample(tmp_path: Path) -> None:
@@ -276,22 +268,22 @@ def test_a_frame_with_numbers_for_names(tmp_path: Path) -> None:
     X, y = data.iris()
     unnamed = pd.DataFrame(X.to_numpy())
     tree = DecisionTreeClassifier(random_state=0)
-    _agree(_model(tree, unnamed, y, tmp_path), tree, unnamed)
+    agree(_model(tree, unnamed, y, tmp_path), tree, unnamed)
 
 
 def test_first_steps_that_know_nothing(tmp_path: Path) -> None:
     X, y = data.iris()
     pipeline = Pipeline([("p", "passthrough"), ("l", LogisticRegression(max_iter=500))])
-    _agree(_model(pipeline, X, y, tmp_path), pipeline, X)
+    agree(_model(pipeline, X, y, tmp_path), pipeline, X)
     frozen = FrozenEstimator(LogisticRegression(max_iter=500).fit(X, y))
-    _agree(_saved(frozen, X, tmp_path), frozen, X)
+    agree(_saved(frozen, X, tmp_path), frozen, X)
 
 
 def test_a_constant_column(tmp_path: Path) -> None:
     X, y = data.iris()
     X = X.assign(k=1.0)
     bayes = GaussianNB()
-    _agree(_model(bayes, X, y, tmp_path), bayes, X)
+    agree(_model(bayes, X, y, tmp_path), bayes, X)
 
 
 def test_small_nullable_integers(tmp_path: Path) -> None:
@@ -299,7 +291,7 @@ def test_small_nullable_integers(tmp_path: Path) -> None:
     X = (X * 10).round().astype("Int8")
     line = LogisticRegression(max_iter=2000)
     model = _model(line, X, y, tmp_path)
-    _agree(model, line, X)
+    agree(model, line, X)
     assert model.manifest["parity"]["refused"] == 0
 
 

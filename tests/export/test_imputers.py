@@ -20,6 +20,7 @@ from sklearn.tree import DecisionTreeRegressor
 import onnxport
 from onnxport.errors import UnsupportedModel, ValidationError
 from tests.export import data
+from tests.export.answering import agree
 
 RNG = default_rng(22)
 ROWS = 300
@@ -57,23 +58,14 @@ def _saved(estimator: Any, X: Any, y: Any, folder: Path) -> onnxport.Model:
     return onnxport.load(folder / "m.onnx")
 
 
-def _agree(model: onnxport.Model, estimator: Any, rows: Any, *, rtol: float = 1e-9) -> None:
-    found = [answer["prediction"] for answer in model.predict(rows)]
-    expected = estimator.predict(rows)
-    if model.signature.classes:
-        assert found == expected.tolist()
-    else:
-        np.testing.assert_allclose(found, expected, rtol=rtol)
-
-
 @pytest.mark.parametrize("add_indicator", [False, True])
 @pytest.mark.parametrize("strategy", ["mean", "median", "most_frequent", "constant", np.max])
 def test_numbers(strategy: Any, add_indicator: bool, tmp_path: Path) -> None:
     imputer = SimpleImputer(strategy=strategy, add_indicator=add_indicator)
     estimator = make_pipeline(imputer, DecisionTreeRegressor(max_depth=5))
     model = _saved(estimator, NUMBERS, Y, tmp_path)
-    _agree(model, estimator, NUMBERS)
-    _agree(model, estimator, NUMBERS.assign(full=np.nan))
+    agree(model, estimator, NUMBERS)
+    agree(model, estimator, NUMBERS.assign(full=np.nan))
 
 
 @pytest.mark.parametrize(
@@ -91,7 +83,7 @@ def test_other_spellings_of_missing(value: Any, X: Any, tmp_path: Path) -> None:
     imputer = SimpleImputer(missing_values=value, strategy="most_frequent", add_indicator=True)
     estimator = make_pipeline(imputer, Ridge())
     model = _saved(estimator, X, Y, tmp_path)
-    _agree(model, estimator, X, rtol=1e-5 if str(value) == "-999.1" else 1e-9)
+    agree(model, estimator, X, rtol=1e-5 if str(value) == "-999.1" else 1e-9)
 
 
 @pytest.mark.filterwarnings("ignore:Skipping features")
@@ -102,8 +94,8 @@ def test_a_column_that_is_all_missing(strategy: str, keep: bool, tmp_path: Path)
     imputer = SimpleImputer(strategy=strategy, keep_empty_features=keep, add_indicator=True)
     estimator = make_pipeline(imputer, Ridge())
     model = _saved(estimator, X, Y, tmp_path)
-    _agree(model, estimator, X)
-    _agree(model, estimator, X.assign(empty=1.5))
+    agree(model, estimator, X)
+    agree(model, estimator, X.assign(empty=1.5))
 
 
 def _strings(imputer: Any, **options: Any) -> Any:
@@ -126,9 +118,9 @@ def _strings(imputer: Any, **options: Any) -> Any:
 def test_strings(imputer: Any, tmp_path: Path) -> None:
     estimator = _strings(imputer)
     model = _saved(estimator, TEXTS, Y, tmp_path)
-    _agree(model, estimator, TEXTS)
-    _agree(model, estimator, TEXTS.assign(w=None))
-    _agree(model, estimator, TEXTS.assign(w="Rom"))
+    agree(model, estimator, TEXTS)
+    agree(model, estimator, TEXTS.assign(w=None))
+    agree(model, estimator, TEXTS.assign(w="Rom"))
 
 
 @pytest.mark.parametrize("dtype", ["str", "category", "string"])
@@ -136,7 +128,7 @@ def test_strings_of_pandas_own_types(dtype: Any, tmp_path: Path) -> None:
     X = TEXTS.astype(dtype)
     null = pd.NA if dtype == "string" else np.nan
     estimator = _strings(SimpleImputer(missing_values=null, strategy="most_frequent"))
-    _agree(_saved(estimator, X, Y, tmp_path), estimator, X)
+    agree(_saved(estimator, X, Y, tmp_path), estimator, X)
 
 
 @pytest.mark.filterwarnings("ignore:Skipping features")
@@ -150,7 +142,7 @@ def test_strings_that_are_all_missing(dtype: Any, tmp_path: Path) -> None:
             missing_values=null, strategy="constant", fill_value="?", keep_empty_features=keep
         )
         estimator = _strings(imputer)
-        _agree(_saved(estimator, X, Y, tmp_path), estimator, X)
+        agree(_saved(estimator, X, Y, tmp_path), estimator, X)
 
 
 def test_strings_in_numbers_are_refused(tmp_path: Path) -> None:
@@ -166,10 +158,10 @@ def test_indicators_alone(features: str, tmp_path: Path) -> None:
     parts = [("i", SimpleImputer()), ("m", MissingIndicator(features=features))]
     estimator = make_pipeline(FeatureUnion(parts), StandardScaler(), Ridge())
     model = _saved(estimator, NUMBERS, Y, tmp_path)
-    _agree(model, estimator, NUMBERS)
+    agree(model, estimator, NUMBERS)
     hole = NUMBERS.head(1).assign(full=np.nan)
     if features == "all":
-        _agree(model, estimator, hole)
+        agree(model, estimator, hole)
     else:
         with pytest.raises(ValidationError, match="takes no missing value here"):
             model.predict(hole)
@@ -180,7 +172,7 @@ def test_an_indicator_of_strings(tmp_path: Path) -> None:
     encoded = ColumnTransformer([("m", indicator, ["w", "v"]), ("n", "passthrough", ["full"])])
     X = TEXTS.assign(full=NUMBERS["full"])
     estimator = make_pipeline(encoded, Ridge())
-    _agree(_saved(estimator, X, Y, tmp_path), estimator, X)
+    agree(_saved(estimator, X, Y, tmp_path), estimator, X)
 
 
 def test_real_holes_before_a_closed_encoder(tmp_path: Path) -> None:
@@ -192,7 +184,7 @@ def test_real_holes_before_a_closed_encoder(tmp_path: Path) -> None:
     estimator = make_pipeline(columns, Ridge())
     assert X["state"].isna().any()
     model = _saved(estimator, X, y, tmp_path)
-    _agree(model, estimator, X)
+    agree(model, estimator, X)
     with pytest.raises(ValidationError, match="no known category"):
         model.predict({"state": "Wien"})
 
@@ -202,7 +194,7 @@ def test_penguins(tmp_path: Path) -> None:
     numbers = SimpleImputer(strategy="median", add_indicator=True)
     columns = ColumnTransformer([("i", OneHotEncoder(), ["island"])], remainder=numbers)
     estimator = make_pipeline(columns, StandardScaler(), LogisticRegression(max_iter=500))
-    _agree(_saved(estimator, X, y, tmp_path), estimator, X)
+    agree(_saved(estimator, X, y, tmp_path), estimator, X)
 
 
 def _iterative(**options: Any) -> Any:
@@ -224,23 +216,23 @@ ITERATIVE: dict[str, Any] = {
 def test_columns_from_each_other(imputer: str, tmp_path: Path) -> None:
     estimator = make_pipeline(ITERATIVE[imputer], Ridge())
     model = _saved(estimator, NUMBERS, Y, tmp_path)
-    _agree(model, estimator, NUMBERS)
-    _agree(model, estimator, NUMBERS.assign(full=np.nan))
+    agree(model, estimator, NUMBERS)
+    agree(model, estimator, NUMBERS.assign(full=np.nan))
     nothing = NUMBERS.head(2).assign(a=np.nan, b=np.nan, full=np.nan)
-    _agree(model, estimator, nothing)
-    _agree(model, estimator, pd.concat([nothing, NUMBERS.head(1)]))
+    agree(model, estimator, nothing)
+    agree(model, estimator, pd.concat([nothing, NUMBERS.head(1)]))
 
 
 @pytest.mark.filterwarnings("ignore:.*Early stopping", "ignore:Skipping features")
 def test_columns_from_each_other_of_another_kind(tmp_path: Path) -> None:
     estimator = make_pipeline(_iterative(missing_values=-9), Ridge())
     X = NUMBERS.fillna(-9)
-    _agree(_saved(estimator, X, Y, tmp_path), estimator, X)
+    agree(_saved(estimator, X, Y, tmp_path), estimator, X)
     estimator = make_pipeline(_iterative(), Ridge())
     single = NUMBERS.astype(np.float32)
-    _agree(_saved(estimator, single, Y, tmp_path), estimator, single, rtol=1e-5)
+    agree(_saved(estimator, single, Y, tmp_path), estimator, single, rtol=1e-5)
     empty = NUMBERS.assign(empty=np.nan)
-    _agree(_saved(estimator, empty, Y, tmp_path), estimator, empty)
+    agree(_saved(estimator, empty, Y, tmp_path), estimator, empty)
 
 
 @pytest.mark.filterwarnings("ignore:.*Early stopping")
@@ -267,7 +259,7 @@ def test_cars_from_each_other(tmp_path: Path) -> None:
     columns = ColumnTransformer([("n", _iterative(add_indicator=True), numbers)])
     estimator = make_pipeline(columns, StandardScaler(), LogisticRegression(max_iter=2000))
     assert X["Horsepower"].isna().any()
-    _agree(_saved(estimator, X, y, tmp_path), estimator, X)
+    agree(_saved(estimator, X, y, tmp_path), estimator, X)
 
 
 CLOUD = pd.DataFrame(default_rng(9).normal(size=(ROWS, 3)), columns=["a", "b", "full"])
@@ -289,10 +281,10 @@ CLOUD = CLOUD.mask(HOLES & [True, True, False])
 def test_columns_from_the_nearest_rows(imputer: Any, last: Any, tmp_path: Path) -> None:
     estimator = make_pipeline(imputer, last)
     model = _saved(estimator, CLOUD, Y, tmp_path)
-    _agree(model, estimator, CLOUD, rtol=1e-6 if "distance" in str(imputer) else 1e-9)
+    agree(model, estimator, CLOUD, rtol=1e-6 if "distance" in str(imputer) else 1e-9)
     nothing = CLOUD.head(1) * np.nan
-    _agree(model, estimator, pd.concat([nothing, CLOUD.head(3), nothing]))
-    _agree(model, estimator, NUMBERS[CLOUD.notna().all(axis=1)].head(2))
+    agree(model, estimator, pd.concat([nothing, CLOUD.head(3), nothing]))
+    agree(model, estimator, NUMBERS[CLOUD.notna().all(axis=1)].head(2))
 
 
 @pytest.mark.parametrize("options", [{}, {"keep_empty_features": True}, {"missing_values": -9}])

@@ -233,8 +233,6 @@ def test_missing_numbers_pass_through(tmp_path: Path) -> None:
 
 
 def test_splines_of_missing_numbers(tmp_path: Path) -> None:
-    if "handle_missing" not in Splines().get_params():
-        pytest.skip("this scikit-learn's splines take no missing values")
     X, y = hard()
     rng = np.random.default_rng(0)
     holes = X.astype(float).mask(rng.random(X.shape) < 0.1)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -23,6 +24,7 @@ from onnxport.export.sample import Table
 from onnxport.signature import NULL_TOKEN
 from onnxport.tensors import Arrays
 
+log = logging.getLogger(__name__)
 # Fitted parts of an estimator that are asked with its own X.
 _PARTS = ("best_estimator_", "estimator_", "estimator", "regressor_", "init_")
 
@@ -33,6 +35,9 @@ class Departure:
 
     step: str
     sentence: str
+
+
+_UNKNOWN = Departure("", "Its steps can't be asked one by one, so which of them it is isn't known.")
 
 
 def find_departure(judge: Judge, conversion: Conversion, table: Table) -> Departure:
@@ -47,8 +52,11 @@ def find_departure(judge: Judge, conversion: Conversion, table: Table) -> Depart
                 column = _differing(own, given, judge.bar)
                 if column is not None:
                     return _told(taps[step], column, own, given)
-    except Exception:  # a step that answers inside the estimator only; the rest is told anyway
-        pass
+    except Exception:  # a step may fail in any way where it is asked by itself
+        log.debug("the steps can't be asked one by one", exc_info=True)
+        return _UNKNOWN
+    if taps and not inside:
+        return _UNKNOWN
     step, last = _last(estimator)
     return _itself(step, type(last).__name__)
 

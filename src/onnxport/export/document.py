@@ -24,8 +24,8 @@ from onnxport.export.metrics import measure
 from onnxport.export.oracle import Oracle
 from onnxport.export.parity import Parity
 from onnxport.export.sample import Sample
+from onnxport.export.sample_errors import library_says
 from onnxport.export.subject import Subject
-from onnxport.export.told import library_says
 from onnxport.manifest import (
     BASELINE_KEY,
     CAPS,

@@ -59,8 +59,8 @@ def _advice(judge: Judge, found: Worst, parity: Parity) -> str:
         return (
             f"The estimator's own answer to this row moves by {noise:.2g} when its numbers change in "
             "their 9th digit, so rounding decides it and no conversion can be held to it: regularize "
-            "the estimator (a larger alpha, reg_param, reg_covar, ...), scale the features, or leave "
-            "out columns that repeat others"
+            "the estimator (a larger alpha, reg_param, reg_covar, ...), scale the features, leave out "
+            "columns that repeat others, or set algorithm='kd_tree' where neighbours are searched"
         )
     if parity.tolerance > ROUGH_BAR:
         return (

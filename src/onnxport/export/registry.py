@@ -285,6 +285,16 @@ def finite_only(emission: Emission, columns: Columns) -> None:
         emission.refused.append(graph.node("IsNaN", total))
 
 
+def factors_only(emission: Emission, estimator: Any, columns: Columns) -> None:
+    """The numbers of a product: no strings, finite, and held to less where the library multiplies
+    in float32.
+    """
+    numbers_only(emission, estimator, columns)
+    finite_only(emission, columns)
+    if columns.single:
+        emission.relax(TOLERANT_BAR)
+
+
 def not_infinite(emission: Emission, columns: Columns) -> None:
     """Marks rows as refused in which an earlier step overflowed; NaN may pass."""
     if not columns.finite:

@@ -18,7 +18,7 @@ import pandas as pd
 from onnxport.errors import ExportError, shorten
 from onnxport.export.graph import Array
 from onnxport.export.learned import NOTHING, Learned, distinct_nulls, is_missing
-from onnxport.export.told import library_says, no_table, no_texts, wrong_width
+from onnxport.export.sample_errors import library_says, no_table, no_texts, wrong_width
 from onnxport.signature import Kind
 
 Table = dict[str, Array]

@@ -35,10 +35,10 @@ from onnxport.export.probes import check_nulls, probe
 from onnxport.export.report import Report
 from onnxport.export.rows import row_sets
 from onnxport.export.sample import Sample, Table, read_sample, read_texts, take, with_texts
+from onnxport.export.sample_errors import library_says
 from onnxport.export.selftest import make_selftest
 from onnxport.export.subject import Subject, as_predicted, read_subject
 from onnxport.export.targets import name_targets
-from onnxport.export.told import library_says
 from onnxport.predictor import Model, load
 from onnxport.signature import Label, Signature
 

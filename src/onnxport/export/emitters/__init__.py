@@ -1,98 +1,13 @@
-"""The emitters, one module a family. Importing this fills the registry, which is why the
-registry is read from here.
+"""The emitters, one module a family. Importing this imports them all, which fills the registry; so
+the registry is read from here.
 """
 
-from onnxport.export.emitters import (
-    approximation,
-    bayes,
-    binning,
-    boosting,
-    calibration,
-    centers,
-    clustering,
-    constants,
-    coupling,
-    discriminants,
-    encoding,
-    ensembles,
-    forests,
-    gaussian_processes,
-    histogram,
-    imputing,
-    inverses,
-    isolation,
-    isotonic,
-    iterative,
-    kernel_models,
-    linear,
-    mixtures,
-    multiclass,
-    multioutput,
-    nearest_imputing,
-    neighbours,
-    networks,
-    numpy_functions,
-    outliers,
-    partial,
-    polynomials,
-    power,
-    projection,
-    quantiles,
-    scaling,
-    selection,
-    splines,
-    structure,
-    text,
-    thresholds,
-    vectors,
-    weighting,
-)
+import importlib
+import pkgutil
+
 from onnxport.export.registry import RULES, emit
 
-EMITTERS = (
-    approximation,
-    bayes,
-    binning,
-    boosting,
-    calibration,
-    centers,
-    clustering,
-    constants,
-    coupling,
-    discriminants,
-    encoding,
-    ensembles,
-    forests,
-    gaussian_processes,
-    histogram,
-    imputing,
-    inverses,
-    isolation,
-    isotonic,
-    iterative,
-    kernel_models,
-    linear,
-    mixtures,
-    multiclass,
-    multioutput,
-    nearest_imputing,
-    neighbours,
-    networks,
-    numpy_functions,
-    outliers,
-    partial,
-    polynomials,
-    power,
-    projection,
-    quantiles,
-    scaling,
-    selection,
-    splines,
-    structure,
-    text,
-    thresholds,
-    vectors,
-    weighting,
-)
+for _family in pkgutil.iter_modules(__path__):
+    importlib.import_module(f"{__name__}.{_family.name}")
 
-__all__ = ["EMITTERS", "RULES", "emit"]
+__all__ = ["RULES", "emit"]

@@ -15,11 +15,11 @@ from onnxport.export.decisions import multiclass_from_raw
 from onnxport.export.emitters.linear import linear
 from onnxport.export.graph import Columns
 from onnxport.export.registry import (
-    TOLERANT_BAR,
     Classified,
     Emission,
     Refusal,
     emits,
+    factors_only,
     finite_only,
     numbers_only,
 )
@@ -123,10 +123,7 @@ def emit_categorical(emission: Emission, estimator: Any, columns: Columns) -> Cl
 @emits(GaussianNB, check=_variance_check)
 def emit_gaussian(emission: Emission, estimator: Any, columns: Columns) -> Classified:
     """log prior - ½ Σ log(2π var) - ½ Σ (x - θ)² / var, a class at a time: small memory."""
-    numbers_only(emission, estimator, columns)
-    finite_only(emission, columns)
-    if columns.single:
-        emission.relax(TOLERANT_BAR)
+    factors_only(emission, estimator, columns)
     graph = emission.graph
     x, axes, half = graph.matrix(columns), graph.integers([1]), graph.constant(-0.5)
     scores = []

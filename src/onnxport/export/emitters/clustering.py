@@ -1,7 +1,8 @@
 """Clusterers that keep centers: the nearest one, by the library's own distance and tie rule.
 
 Sources: `sklearn/cluster/_kmeans.py`, `_k_means_lloyd.pyx` (_update_chunk_dense), `_bisect_k_means.py`
-(_predict_recursive), `sklearn/metrics/pairwise.py` (euclidean_distances).
+(_predict_recursive), `_birch.py`, `_mean_shift.py`, `_affinity_propagation.py`,
+`sklearn/metrics/pairwise.py` (euclidean_distances, pairwise_distances_argmin).
 """
 
 from __future__ import annotations
@@ -9,14 +10,23 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from sklearn.cluster import BisectingKMeans, KMeans, MiniBatchKMeans
+from sklearn.cluster import (
+    AffinityPropagation,
+    Birch,
+    BisectingKMeans,
+    KMeans,
+    MeanShift,
+    MiniBatchKMeans,
+)
 
 from onnxport.export.graph import Columns, number_columns
+from onnxport.export.kernels import euclidean_distances, squared_distances
 from onnxport.export.registry import (
-    TOLERANT_BAR,
     Emission,
     Grouped,
+    Refusal,
     emits,
+    factors_only,
     finite_only,
     numbers_only,
     transforms,
@@ -27,8 +37,12 @@ def _features(emission: Emission, estimator: Any, columns: Columns) -> str:
     """X as one matrix."""
     numbers_only(emission, estimator, columns)
     finite_only(emission, columns)
-    if columns.single:  # the library multiplies in float32
-        emission.relax(TOLERANT_BAR)
+    return emission.graph.matrix(columns)
+
+
+def _factors(emission: Emission, estimator: Any, columns: Columns) -> str:
+    """X as one matrix, which the library multiplies in float32 where it comes so."""
+    factors_only(emission, estimator, columns)
     return emission.graph.matrix(columns)
 
 
@@ -51,7 +65,7 @@ def _nearest(emission: Emission, x: str, centers: Any) -> Grouped:
 
 @emits(KMeans, MiniBatchKMeans)
 def emit_k_means(emission: Emission, estimator: Any, columns: Columns) -> Grouped:
-    x = _features(emission, estimator, columns)
+    x = _factors(emission, estimator, columns)
     return _nearest(emission, x, estimator.cluster_centers_)
 
 
@@ -59,7 +73,7 @@ def emit_k_means(emission: Emission, estimator: Any, columns: Columns) -> Groupe
 def emit_bisecting(emission: Emission, estimator: Any, columns: Columns) -> Grouped:
     """Down the tree of clusters, at each node to the nearer of two centers, the left of equals."""
     graph = emission.graph
-    x = _features(emission, estimator, columns)
+    x = _factors(emission, estimator, columns)
     inner = _inner_nodes(estimator._bisecting_tree)
     if not inner:  # one cluster: a code for each row all the same
         return _nearest(emission, x, estimator.cluster_centers_)
@@ -93,9 +107,62 @@ def transform_k_means(emission: Emission, estimator: Any, columns: Columns) -> C
     shows.
     """
     graph = emission.graph
-    x = _features(emission, estimator, columns)
+    x = _factors(emission, estimator, columns)
     squares = graph.node("Mul", x, x)
     norm = graph.node("ReduceSum", squares, graph.integers([1]), keepdims=1)
     squared = graph.node("Add", _ranked(emission, x, estimator.cluster_centers_), norm)
     distance = graph.node("Sqrt", graph.node("Max", squared, graph.constant(0.0)))
     return number_columns(distance, len(estimator.cluster_centers_), exact=False)
+
+
+def _place(emission: Emission, estimator: Any, columns: Columns, centers: Any) -> str:
+    """The place of the first of the nearest centers, by distances that are never negative, int64
+    [N].
+    """
+    graph = emission.graph
+    emission.widen(3 * len(centers))
+    x = _features(emission, estimator, columns)
+    return graph.node("ArgMin", squared_distances(graph, x, centers), axis=1, keepdims=0)
+
+
+def _converged(estimator: Any) -> Refusal | None:
+    if estimator.affinity != "euclidean":
+        return Refusal(
+            "affinity",
+            "with distances computed beforehand it predicts no new rows",
+            "Set affinity='euclidean'.",
+        )
+    if len(estimator.cluster_centers_) == 0:
+        return Refusal(
+            "max_iter", "it didn't converge, and has no centers", "Raise max_iter or damping."
+        )
+    return None
+
+
+@emits(AffinityPropagation, check=_converged)
+def emit_affinity_propagation(emission: Emission, estimator: Any, columns: Columns) -> Grouped:
+    return Grouped(_place(emission, estimator, columns, estimator.cluster_centers_))
+
+
+@emits(MeanShift)
+def emit_mean_shift(emission: Emission, estimator: Any, columns: Columns) -> Grouped:
+    return Grouped(_place(emission, estimator, columns, estimator.cluster_centers_))
+
+
+@emits(Birch)
+def emit_birch(emission: Emission, estimator: Any, columns: Columns) -> Grouped:
+    """The cluster to which the nearest subcluster belongs."""
+    place = _place(emission, estimator, columns, estimator.subcluster_centers_)
+    _, codes = np.unique(estimator.subcluster_labels_, return_inverse=True)
+    return Grouped(emission.graph.node("Gather", emission.graph.integers(codes), place))
+
+
+@transforms(Birch, level="tolerant")
+def transform_birch(emission: Emission, estimator: Any, columns: Columns) -> Columns:
+    """The distance to every subcluster; near one its rounding shows."""
+    graph, centers = emission.graph, estimator.subcluster_centers_
+    emission.widen(3 * len(centers))
+    x = _factors(emission, estimator, columns)
+    single = columns.single and centers.dtype == np.float32
+    distance = euclidean_distances(graph, x, centers, single=single)
+    return number_columns(distance, len(centers), exact=False)

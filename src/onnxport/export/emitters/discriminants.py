@@ -17,10 +17,10 @@ from onnxport.export.decisions import code_from_raw
 from onnxport.export.graph import Columns, Graph
 from onnxport.export.kernels import euclidean_distances, manhattan_distances, squared_distances
 from onnxport.export.registry import (
-    TOLERANT_BAR,
     Classified,
     Emission,
     emits,
+    factors_only,
     finite_only,
     numbers_only,
 )
@@ -39,10 +39,7 @@ def _from_scores(graph: Graph, scores: str, classes: int) -> Classified:
 @emits(QuadraticDiscriminantAnalysis)
 def emit_quadratic(emission: Emission, estimator: Any, columns: Columns) -> Classified:
     """-(|(x - μ) R / √s|² + Σ log s) / 2 + log prior, for each class."""
-    numbers_only(emission, estimator, columns)
-    finite_only(emission, columns)
-    if columns.single:
-        emission.relax(TOLERANT_BAR)
+    factors_only(emission, estimator, columns)
     graph = emission.graph
     x, norms = graph.matrix(columns), []
     for mean, rotation, scaling in zip(

@@ -18,14 +18,12 @@ from onnxport.export.kernels import KERNELS, kernel_parameters, pairwise_kernel
 from onnxport.export.members import summed
 from onnxport.export.nearest import check_search, nearest, search_input
 from onnxport.export.registry import (
-    TOLERANT_BAR,
     Classified,
     Emission,
     Refusal,
     Valued,
     emits,
-    finite_only,
-    numbers_only,
+    factors_only,
 )
 
 
@@ -42,10 +40,7 @@ def _ridge_check(estimator: Any) -> Refusal | None:
 
 
 def _matrix(emission: Emission, estimator: Any, columns: Columns) -> str:
-    numbers_only(emission, estimator, columns)
-    finite_only(emission, columns)
-    if columns.single:
-        emission.relax(TOLERANT_BAR)
+    factors_only(emission, estimator, columns)
     return emission.graph.matrix(columns)
 
 

@@ -27,24 +27,19 @@ from onnxport.export.decisions import (
 from onnxport.export.graph import Columns
 from onnxport.export.registry import (
     ROUGH_BAR,
-    TOLERANT_BAR,
     Classified,
     Emission,
     Several,
     Valued,
     emits,
-    finite_only,
-    numbers_only,
+    factors_only,
 )
 from onnxport.export.sparse import product
 
 
 def linear(emission: Emission, estimator: Any, columns: Columns, coef: Any, intercept: Any) -> str:
     """X · coefᵀ + intercept, double [N, rows of coef]."""
-    numbers_only(emission, estimator, columns)
-    finite_only(emission, columns)
-    if columns.single:  # the library multiplies in float32
-        emission.relax(TOLERANT_BAR)
+    factors_only(emission, estimator, columns)
     graph = emission.graph
     weights = np.atleast_2d(np.asarray(coef, dtype=np.float64)).T
     scores = product(graph, columns, weights)

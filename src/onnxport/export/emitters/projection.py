@@ -24,11 +24,9 @@ from sklearn.random_projection import GaussianRandomProjection, SparseRandomProj
 
 from onnxport.export.graph import Array, Columns, number_columns
 from onnxport.export.registry import (
-    TOLERANT_BAR,
     Emission,
     emits,
-    finite_only,
-    numbers_only,
+    factors_only,
     transforms,
 )
 from onnxport.export.sparse import product
@@ -36,16 +34,8 @@ from onnxport.export.sparse import product
 
 def matrix_of(emission: Emission, estimator: Any, columns: Columns) -> str:
     """Finite numbers, double [N, width]."""
-    _check_numbers(emission, estimator, columns)
+    factors_only(emission, estimator, columns)
     return emission.graph.matrix(columns)
-
-
-def _check_numbers(emission: Emission, estimator: Any, columns: Columns) -> None:
-    """Finite numbers. Where the library multiplies in float32, the bar is the tolerant one."""
-    numbers_only(emission, estimator, columns)
-    finite_only(emission, columns)
-    if columns.single:
-        emission.relax(TOLERANT_BAR)
 
 
 def projected(columns: Columns, tensor: str, weights: Array) -> Columns:
@@ -67,7 +57,7 @@ def _product(emission: Emission, x: str, weights: Any) -> str:
 def emit_pca(emission: Emission, estimator: Any, columns: Columns) -> Columns:
     """x · componentsᵀ - mean · componentsᵀ, whitened where asked."""
     graph, weights = emission.graph, estimator.components_.T
-    _check_numbers(emission, estimator, columns)
+    factors_only(emission, estimator, columns)
     x = product(graph, columns, weights)
     if estimator.mean_ is not None:
         x = graph.node("Sub", x, graph.constant(np.ravel(estimator.mean_) @ weights))
@@ -84,7 +74,7 @@ def emit_plain_product(emission: Emission, estimator: Any, columns: Columns) -> 
     """x · componentsᵀ."""
     weights = estimator.components_.T
     weights = weights.toarray() if sparse.issparse(weights) else weights
-    _check_numbers(emission, estimator, columns)
+    factors_only(emission, estimator, columns)
     return projected(columns, product(emission.graph, columns, weights), weights)
 
 

@@ -14,7 +14,6 @@ from scipy import stats
 from sklearn import preprocessing
 
 from onnxport.export.bisection import count_up_to, hold_to_edges, table
-from onnxport.export.elementary import ndtri
 from onnxport.export.graph import Array, Columns, number_columns
 from onnxport.export.registry import (
     TOLERANT_BAR,
@@ -24,6 +23,7 @@ from onnxport.export.registry import (
     not_infinite,
     numbers_only,
 )
+from onnxport.export.special import ndtri
 
 _BOUND = 1e-7  # BOUNDS_THRESHOLD of sklearn/preprocessing/_data.py
 

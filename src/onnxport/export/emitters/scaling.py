@@ -14,9 +14,9 @@ from sklearn import preprocessing
 
 from onnxport.export.graph import Array, Columns, number_columns
 from onnxport.export.registry import (
-    TOLERANT_BAR,
     Emission,
     emits,
+    factors_only,
     finite_only,
     not_infinite,
     numbers_only,
@@ -128,11 +128,8 @@ def _clipped(emission: Emission, x: str, low: float, high: float) -> str:
 @emits(preprocessing.Normalizer)
 def emit_normalizer(emission: Emission, estimator: Any, columns: Columns) -> Columns:
     """Each row divided by its norm; a row of nearly nothing stays (`_handle_zeros_in_scale`)."""
-    numbers_only(emission, estimator, columns)
-    finite_only(emission, columns)
+    factors_only(emission, estimator, columns)
     graph = emission.graph
-    if columns.single:
-        emission.relax(TOLERANT_BAR)
     x, axes = graph.matrix(columns), graph.integers([1])
     op = {"l1": "ReduceL1", "l2": "ReduceL2", "max": "ReduceMax"}[estimator.norm]
     norm = graph.node(op, graph.node("Abs", x) if op == "ReduceMax" else x, axes, keepdims=1)
