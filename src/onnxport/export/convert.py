@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import onnx
@@ -148,15 +148,18 @@ def _raw_columns(
             items.append(Column("", 0, 0, "number"))
         elif column.is_string:
             tensor, index = places[column.name]
-            origin = Origin(column.name)
-            items.append(Column(tensor, index, 1, "string", "object", origin, null=column.null))
+            item = Column(
+                tensor, index, 1, "string", "object", Origin(column.name), null=column.null
+            )
+            items.append(replace(item, categories=column.categories))
         else:
             tensor = single if column.dtype == "float32" else NUMBERS
             place = places[column.name][1]
             dtype = str(column.numpy_dtype)
             origin = Origin(column.name)
             null = column.null if dtype == "object" else np.nan
-            items.append(Column(tensor, place, width, "number", dtype, origin, null=null))
+            item = Column(tensor, place, width, "number", dtype, origin, null=null)
+            items.append(replace(item, categories=column.categories))
     return Columns(tuple(items))
 
 

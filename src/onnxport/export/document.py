@@ -17,9 +17,11 @@ import onnx
 import sklearn
 
 from onnxport.errors import ExportError, shorten
+from onnxport.export.adapted import Adapted
 from onnxport.export.baseline import answer_statistics, column_statistics
 from onnxport.export.graph import IR_VERSION, OPSET, RUNTIMES
 from onnxport.export.learned import is_missing
+from onnxport.export.libraries import version_of_library
 from onnxport.export.metrics import measure
 from onnxport.export.oracle import Oracle
 from onnxport.export.parity import Parity
@@ -154,11 +156,13 @@ def _under_cap(document: dict[str, Any], signature: Signature) -> dict[str, Any]
 def _source(subject: Subject) -> dict[str, Any]:
     estimator = subject.estimator
     last = estimator.steps[-1][1] if hasattr(estimator, "steps") else estimator
+    last = last.native if isinstance(last, Adapted) else last
     parameters = sorted((key, repr(value)) for key, value in estimator.get_params().items())
     return {
         "library": type(last).__module__.partition(".")[0],
         "class": type(last).__name__,
         "versions": {
+            **version_of_library(type(last)),
             "scikit-learn": sklearn.__version__,
             "numpy": np.__version__,
             "onnx": onnx.__version__,

@@ -42,7 +42,8 @@ class Column:
     origin: the feature it derives from by a monotone map that can be inverted, or None.
     finite: it can't overflow, whatever the features. exact: it equals the library's to the last
     bit. null: the Python value (None, NaN or pandas.NA) that the null token of a string column, or
-    the NaN of a number column of dtype object, stands for.
+    the NaN of a number column of dtype object, stands for. categories: those of pandas, in their order,
+    of a feature that is a Categorical in X.
     """
 
     tensor: str
@@ -54,6 +55,7 @@ class Column:
     finite: bool = True
     exact: bool = True
     null: Any = None
+    categories: tuple[Any, ...] | None = None
 
     @property
     def missing(self) -> Any:

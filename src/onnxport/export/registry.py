@@ -16,6 +16,7 @@ from sklearn.base import is_clusterer, is_outlier_detector
 
 from onnxport.errors import UnsupportedModel
 from onnxport.export.graph import Columns, Graph
+from onnxport.export.libraries import LIBRARIES, library_of, load_library
 from onnxport.export.origin import Origin
 from onnxport.export.unsupported import UNSUPPORTED
 from onnxport.signature import Analysis, Text
@@ -224,9 +225,39 @@ def _register(
     return register
 
 
+# How an object that is no scikit-learn estimator is asked like one, by its class.
+ADAPTERS: dict[type, Callable[[Any], Any]] = {}
+
+
+def adapts(*kinds: type) -> Callable[[Callable[[Any], Any]], Callable[[Any], Any]]:
+    """Registers a function that makes an estimator (fitted, with `predict`, `n_features_in_` and, for
+    a classifier, `classes_`) of these classes' objects. Its class needs a rule.
+    """
+
+    def register(adapt: Callable[[Any], Any]) -> Callable[[Any], Any]:
+        for kind in kinds:
+            ADAPTERS[kind] = adapt
+        return adapt
+
+    return register
+
+
+def adapted(model: Any) -> Any:
+    """The model itself, or as the estimator that stands for it."""
+    load_library(library_of(type(model)))
+    adapt = ADAPTERS.get(type(model))
+    return model if adapt is None else adapt(model)
+
+
+def rule_of(kind: type) -> Rule | None:
+    """The rule of a class as the last step, or None. Loads its library's emitters."""
+    load_library(library_of(kind))
+    return RULES.get(kind)
+
+
 def emit(emission: Emission, estimator: Any, columns: Columns) -> Emitted:
     """Emits an estimator by its rule. Raises UnsupportedModel for what isn't known to be right."""
-    rule = RULES.get(type(estimator))
+    rule = rule_of(type(estimator))
     if rule is None:
         raise unknown(emission.step, estimator)
     return _emit_by(rule, emission, estimator, columns)
@@ -245,7 +276,7 @@ def _emit_by(rule: Rule, emission: Emission, estimator: Any, columns: Columns) -
 
 def emit_transformer(emission: Emission, estimator: Any, columns: Columns) -> Columns:
     """Emits a step that must give columns."""
-    rule = TRANSFORMS.get(type(estimator)) or RULES.get(type(estimator))
+    rule = TRANSFORMS.get(type(estimator)) or rule_of(type(estimator))
     if rule is None:
         raise unknown(emission.step, estimator)
     result = _emit_by(rule, emission, estimator, columns)
@@ -311,31 +342,30 @@ def refuse_rows(emission: Emission, marks: str) -> None:
 
 def known(estimator: Any) -> bool:
     """Whether there is a rule for its class."""
-    return type(estimator) in RULES or type(estimator) in TRANSFORMS
+    return rule_of(type(estimator)) is not None or type(estimator) in TRANSFORMS
 
 
 def unknown(step: str, estimator: Any) -> UnsupportedModel:
     """The error for an estimator whose class has no rule."""
     kind = type(estimator)
-    base = next((cls for cls in kind.__mro__[1:] if cls in RULES), None)
-    library, name = kind.__module__.partition(".")[0], kind.__name__
+    base = next((cls for cls in kind.__mro__[1:] if rule_of(cls)), None)
+    library, name = library_of(kind), kind.__name__
     reason = "this class isn't known to convert exactly"
     nearest = f"{_like(estimator)} convert; `onnxport export --list` shows all that do."
     if base is not None:
         nearest = f"Use {base.__name__} itself: a subclass may compute something else."
     elif library == "sklearn":
         reason, nearest = UNSUPPORTED.get(name, (reason, nearest))
-    elif library in _LIBRARIES:
-        name, reason = f"{library}'s {name}", f"models of {library} can't be saved yet"
+    elif library in LIBRARIES:
+        name = f"{library}'s {name}"
     else:
-        reason = "only scikit-learn's own classes convert, as Python code doesn't fit into a graph"
+        reason = (
+            "only classes of scikit-learn, XGBoost, LightGBM and CatBoost convert, as Python code doesn't "
+            "fit into a graph"
+        )
         if _only_transforms(estimator):
             nearest = f"Compute its columns before calling the model; {nearest}"
     return UnsupportedModel(step=step, estimator=name, reason=reason, nearest=nearest)
-
-
-# Whose estimators look like scikit-learn's own.
-_LIBRARIES = frozenset({"catboost", "lightgbm", "skorch", "xgboost"})
 
 
 # What most people would take instead, by what an estimator is for.

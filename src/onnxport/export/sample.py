@@ -47,6 +47,12 @@ class SampleColumn:
         return self.kind in ("categorical", "text")
 
     @property
+    def categories(self) -> tuple[Any, ...] | None:
+        """Those of a Categorical, in their order."""
+        native = self.native
+        return tuple(native.categories) if isinstance(native, pd.CategoricalDtype) else None
+
+    @property
     def numpy_dtype(self) -> np.dtype[Any]:
         """The dtype in which numpy would see the column; pandas' own numbers are doubles to
         scikit-learn.

@@ -71,7 +71,7 @@ def save(
     same.
 
     model: a fitted scikit-learn classifier, regressor, outlier detector, clusterer or transformer,
-    or a Pipeline that ends in one.
+    a model of XGBoost, LightGBM or CatBoost (a bare Booster too), or a Pipeline that ends in one.
     path: the file to write; written only when everything was proven, and then at once.
     X: a representative sample, DataFrame or array [rows, features]: names, types, categories,
     ranges and the rows of the parity gate come from it. Without it the estimator's own record is
@@ -113,9 +113,9 @@ def save(
     tell(f"converting {type(model).__name__}")
     sample, conversion = _convert(subject, X, options.names)
     document.check_target(subject, sample, y)
-    oracle = Oracle(model, sample)
+    oracle = Oracle(subject.estimator, sample)
     subject = as_predicted(subject, _check_answers(oracle, sample, subject), labels)
-    check_nulls(model, sample)
+    check_nulls(subject.estimator, sample)
     targets = name_targets(subject, sample, _width(conversion), y, redact)
     signature = _signature(subject, sample, conversion, oracle, redact, options.notes, targets)
     judge = _judge(subject, signature, conversion, oracle)

@@ -19,7 +19,7 @@ from sklearn.utils.validation import check_is_fitted
 from onnxport.errors import ExportError, UnsupportedModel, shorten
 from onnxport.export.graph import Array
 from onnxport.export.readers import readers
-from onnxport.export.registry import known, unknown
+from onnxport.export.registry import adapted, known, unknown
 from onnxport.export.tasks import gives_probabilities, read_task
 from onnxport.signature import Label, Task, label_key
 
@@ -54,7 +54,8 @@ class Subject:
 
 def read_subject(estimator: Any, labels: Sequence[Any] | Mapping[Any, Label] | None) -> Subject:
     """Looks at a fitted estimator. Raises ExportError for what is not fitted, or answers no rows."""
-    if not isinstance(estimator, BaseEstimator):
+    estimator = adapted(estimator)
+    if not (isinstance(estimator, BaseEstimator) or known(estimator)):
         raise _foreign(estimator)
     _check_parts(estimator, "")
     flat = reads_texts(estimator)
@@ -107,7 +108,7 @@ def _foreign(estimator: Any) -> ExportError:
     return UnsupportedModel(
         step="",
         estimator=f"{library}'s {kind.__name__}" if dot else kind.__name__,
-        reason="it is no scikit-learn estimator",
+        reason="it is no estimator that can be saved",
         nearest="Pass the fitted classifier, regressor, transformer or Pipeline itself.",
     )
 

@@ -23,6 +23,7 @@ from sklearn.base import (
 from sklearn.feature_extraction.text import CountVectorizer
 
 from onnxport.export.emitters import RULES
+from onnxport.export.libraries import load_installed
 from onnxport.export.registry import (
     EXACT_BAR,
     TOLERANT_BAR,
@@ -66,7 +67,8 @@ class Entry:
 
 
 def support_table() -> tuple[Entry, ...]:
-    """All classes, by kind and name."""
+    """All classes, by kind and name; of other libraries those that are installed."""
+    load_installed()
     entries = [_entry(rule, _kind(rule.estimator)) for rule in RULES.values()]
     entries += [_entry(rule, _STEPS) for rule in TRANSFORMS.values()]
     known = {entry.name for entry in entries}

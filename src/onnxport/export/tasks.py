@@ -28,7 +28,7 @@ def read_task(estimator: Any) -> tuple[Task, tuple[Array, ...]]:
     predicts = hasattr(estimator, "predict")
     if is_classifier(estimator):
         return _read_classifier(estimator)
-    if is_regressor(estimator):
+    if is_regressor(estimator) or (predicts and _ranks(estimator)):
         return "regression", ()
     if is_outlier_detector(estimator):
         if not (predicts and hasattr(estimator, "decision_function")):
@@ -45,6 +45,11 @@ def read_task(estimator: Any) -> tuple[Task, tuple[Array, ...]]:
         "it is no classifier, regressor, outlier detector, clusterer or transformer",
         "Put one of these at the end of the pipeline.",
     )
+
+
+def _ranks(estimator: Any) -> bool:
+    """XGBRanker, LGBMRanker: their predict gives a score, and scikit-learn has no type for them."""
+    return type(last_of(estimator)).__name__.endswith("Ranker")
 
 
 def last_of(estimator: Any) -> Any:
