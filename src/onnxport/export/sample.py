@@ -207,6 +207,7 @@ def _from_frame(
         twice = shorten(repr(frame.columns[frame.columns.duplicated()][0]))
         raise ExportError(f"two columns of X share a name, {twice}; rename one")
     if names is not None and as_frame:
+        frame, names = _spelled(frame, names)
         missing = [name for name in names if name not in frame.columns]
         if missing:
             raise ExportError(
@@ -231,6 +232,17 @@ def _from_frame(
         for i, label in enumerate(labels)
     )
     return Sample(columns if as_frame else _as_array(columns), as_frame)
+
+
+def _spelled(frame: pd.DataFrame, names: Sequence[str]) -> tuple[pd.DataFrame, Sequence[str]]:
+    """The frame with strings as names, and the estimator's names as the frame spells them: LightGBM
+    makes strings of all names, and writes their spaces as underscores.
+    """
+    texts = [str(column) for column in frame.columns]
+    own = {text.replace(" ", "_"): text for text in texts}
+    if set(names) <= set(frame.columns) or not (len(own) == len(texts) and set(names) <= set(own)):
+        return frame, names
+    return frame.set_axis(texts, axis=1), [own[name] for name in names]
 
 
 def _as_array(columns: tuple[SampleColumn, ...]) -> tuple[SampleColumn, ...]:

@@ -1,0 +1,159 @@
+"""LightGBM: gradient boosted trees that compare doubles, with sets of categories and linear leaves."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import lightgbm
+import numpy as np
+
+from onnxport.datatypes import MAX_EXACT_INTEGER
+from onnxport.export.boosters.lightgbm_boosters import (
+    LightGBMBooster,
+    LightGBMClassifierBooster,
+    LightGBMRegressorBooster,
+    adapt_booster,
+)
+from onnxport.export.boosters.lightgbm_categories import Features, with_codes
+from onnxport.export.boosters.lightgbm_dump import LightModel, read_model
+from onnxport.export.boosters.lightgbm_links import answers, classified
+from onnxport.export.boosters.lightgbm_trees import raw_scores
+from onnxport.export.graph import Columns
+from onnxport.export.registry import (
+    Classified,
+    Emission,
+    Refusal,
+    Valued,
+    adapts,
+    emits,
+    numbers_only,
+    refuse,
+)
+from onnxport.export.treeoperator import floor_rounded
+
+adapts(lightgbm.Booster)(adapt_booster)
+
+
+def _check_prediction(estimator: Any) -> Refusal | None:
+    if not _given(estimator.get_params().get("pred_early_stop", False)):
+        return None
+    return Refusal(
+        "pred_early_stop",
+        "it leaves out trees for rows that are far from the boundary, so probabilities are rough",
+        "Set pred_early_stop=False; the estimator needs no new fit.",
+    )
+
+
+def _check_classifier(estimator: Any) -> Refusal | None:
+    if callable(estimator.objective_):
+        return Refusal(
+            "objective",
+            "with a function as objective, predict gives raw scores instead of labels and probabilities",
+            "Fit with objective='binary', 'multiclass', 'multiclassova' or 'cross_entropy'.",
+        )
+    return _check_prediction(estimator)
+
+
+def _given(value: Any) -> bool:
+    """A switch as LightGBM reads it."""
+    return str(value).lower() in ("true", "1", "+")
+
+
+@emits(lightgbm.LGBMClassifier, check=_check_classifier)
+def emit_classifier(emission: Emission, estimator: Any, columns: Columns) -> Classified:
+    """The first of the largest probabilities; of two classes 1 - p and p, whatever the objective."""
+    return _classified(emission, estimator, columns, estimator.booster_)
+
+
+@emits(lightgbm.LGBMRegressor, lightgbm.LGBMRanker, check=_check_prediction)
+def emit_regressor(emission: Emission, estimator: Any, columns: Columns) -> Valued:
+    """All objectives with their links; of a function, and of ranking, the raw score."""
+    return _valued(emission, estimator, columns, estimator.booster_)
+
+
+@emits(LightGBMClassifierBooster)
+def emit_classifier_booster(emission: Emission, estimator: Any, columns: Columns) -> Classified:
+    """`Booster.predict` gives p, or one probability a class."""
+    return _classified(emission, estimator, columns, estimator.native)
+
+
+@emits(LightGBMRegressorBooster)
+def emit_regressor_booster(emission: Emission, estimator: Any, columns: Columns) -> Valued:
+    """What `Booster.predict` gives."""
+    return _valued(emission, estimator, columns, estimator.native)
+
+
+def _classified(
+    emission: Emission, estimator: Any, columns: Columns, booster: lightgbm.Booster
+) -> Classified:
+    raw, model = _raw(emission, estimator, columns, booster)
+    return classified(emission.graph, raw, answers(emission.graph, raw, model), model.width)
+
+
+def _valued(
+    emission: Emission, estimator: Any, columns: Columns, booster: lightgbm.Booster
+) -> Valued:
+    raw, model = _raw(emission, estimator, columns, booster)
+    return Valued(answers(emission.graph, raw, model))
+
+
+def _raw(
+    emission: Emission, estimator: Any, columns: Columns, booster: lightgbm.Booster
+) -> tuple[str, LightModel]:
+    """The sum of the trees, and the model."""
+    model = read_model(booster)
+    if not model.trees:
+        reason = "the booster holds no trees yet"
+        raise refuse(
+            emission, estimator, Refusal("", reason, "Train it: lightgbm.train or update.")
+        )
+    features = _features(emission, estimator, columns, booster.pandas_categorical or [])
+    if not hasattr(estimator, "feature_names_in_"):
+        _check_rounding(emission, estimator, columns, model)
+    return raw_scores(emission, estimator, features, model), model
+
+
+def _features(
+    emission: Emission, estimator: Any, columns: Columns, categories: list[list[Any]]
+) -> Features:
+    """LightGBM takes the category columns of X, in their order, for those of training."""
+    if not categories:
+        numbers_only(emission, estimator, columns)
+        return with_codes(emission, columns, {})
+    chosen = [i for i, column in enumerate(columns.items) if column.categories is not None]
+    if len(chosen) != len(categories):
+        reason = (
+            f"it was fitted on a DataFrame with {len(categories)} columns of dtype category, and gets "
+            f"{len(chosen)}"
+        )
+        nearest = "Pass X, the DataFrame of training, with the same columns as categories."
+        raise refuse(emission, estimator, Refusal("X", reason, nearest))
+    others = columns.pick([i for i in range(len(columns)) if i not in chosen])
+    numbers_only(emission, estimator, others)
+    for value in (value for values in categories for value in values):
+        if not isinstance(value, str) and abs(value) >= MAX_EXACT_INTEGER:
+            reason = f"the category {value} is beyond 2^53, where numbers turn inexact"
+            nearest = "Turn the column into strings before making categories of it."
+            raise refuse(emission, estimator, Refusal("categories", reason, nearest))
+    return with_codes(emission, columns, dict(zip(chosen, categories, strict=True)))
+
+
+def _check_rounding(
+    emission: Emission, estimator: Any, columns: Columns, model: LightModel
+) -> None:
+    """Of arrays LightGBM takes float32 and float64 as they are, and rounds all others to float32: whole
+    numbers beyond 2^24 are answered otherwise in a batch that holds NaN or a fraction, which is float64.
+    """
+    objects = columns.dtype.kind == "O" and isinstance(estimator, LightGBMBooster)
+    if columns.dtype.kind not in "biu" and not objects:
+        return
+    for tree in model.trees:
+        split = tree.threshold[~tree.categorical]
+        rounded = floor_rounded(split)
+        if (np.floor(split) != np.floor(rounded)).any() or (objects and (split != rounded).any()):
+            reason = (
+                "LightGBM rounds an array of integers or objects to float32, which its split points tell from "
+                "the numbers themselves"
+            )
+            nearest = "Fit on X.astype(float), or on a DataFrame, which it takes as float64."
+            raise refuse(emission, estimator, Refusal("X", reason, nearest))
