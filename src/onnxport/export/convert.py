@@ -74,6 +74,7 @@ def convert(subject: Subject, columns: Sequence[SampleColumn], targets: int) -> 
     """
     emission = Emission(Graph())
     tensors, places = _layout(columns)
+    emission.sample = {column.name: column.values for column in columns if column.used}
     emission.strings = {place[0]: name for name, place in places.items() if place[0] != NUMBERS}
     if not tensors:
         raise ExportError("the estimator reads no column of X; there is nothing to ask it")

@@ -7,7 +7,7 @@ unsupported.
 from __future__ import annotations
 
 import difflib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -106,7 +106,8 @@ class Emission:
     the library's in the last bits. jumpy: neighbours or votes hang on sums that round otherwise
     than the library's. taps: every step's result, inner steps first. exact_output: a
     transformer's output equals the library's to the last bit. strings: the feature in each string
-    tensor. texts: the text tensors that the graph reads.
+    tensor. texts: the text tensors that the graph reads. sample: X by feature, empty columns where
+    there is none.
     """
 
     graph: Graph
@@ -124,6 +125,7 @@ class Emission:
     exact_output: bool = False
     strings: dict[str, str] = field(default_factory=dict)
     texts: list[Text] = field(default_factory=list)
+    sample: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def strict(self) -> bool:

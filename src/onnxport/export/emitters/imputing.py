@@ -213,6 +213,8 @@ def _fill_text(
         raise refuse(emission, estimator, _TYPES)
     if statistic == NULL_TOKEN:
         raise refuse(emission, estimator, _TOKEN)
+    if column.origin is not None:
+        emission.categories.setdefault(column.origin.feature, set()).add(statistic)
     graph = emission.graph
     tensor = graph.node("Where", mask, graph.text(statistic), column.tensor)
     return replace(column, tensor=tensor, index=0, width=1)
