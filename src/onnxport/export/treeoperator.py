@@ -45,11 +45,14 @@ class Tree:
 
 @dataclass(frozen=True, slots=True)
 class TreeInput:
-    """X as trees see it: double [N, width]. single: the library rounds it to float32."""
+    """X as trees see it: double [N, width]. single: the library rounds it to float32. native: the
+    library also adds leaves in float32, so the tensor, the split points and the sum are float32.
+    """
 
     tensor: str
     width: int
     single: bool
+    native: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,7 +95,8 @@ def add_operator(
     *,
     mean: bool = False,
 ) -> str:
-    """Σ over trees of the weights of the leaves that a row falls into, double [N, width].
+    """Σ over trees of the weights of the leaves that a row falls into, double [N, width], of a
+    native input float32, added in the order of the trees.
 
     mean: divided by the number of trees.
 
@@ -103,12 +107,13 @@ def add_operator(
     nodes = sum(len(tree.left) for tree in trees)
     asked = any(tree.default_left[tree.left >= 0].any() for tree in trees)
     turns = asked and nodes >= _WORTH_TURNING and x.width <= _COLUMNS_A_TREE * len(trees)
-    parts = _Parts()
+    parts, rounded = _Parts(), x.single and not x.native
     for tree, weight, target in zip(trees, leaves.weights, leaves.targets, strict=True):
-        _write_tree(parts, tree, weight, target, x.width if turns else 0, rounded=x.single)
+        _write_tree(parts, tree, weight, target, x.width if turns else 0, rounded=rounded)
     missing = _integers(parts.missing_true)
     tracks = {"nodes_missing_value_tracks_true": missing} if any(missing) else {}
     modes = np.full(parts.nodes, _LEQ, dtype=np.uint8)
+    dtype = np.float32 if x.native else np.float64
     return graph.node(
         "TreeEnsemble",
         _beside_negated(graph, x.tensor) if turns else x.tensor,
@@ -118,8 +123,8 @@ def add_operator(
         post_transform=0,
         tree_roots=parts.roots,
         nodes_modes=numpy_helper.from_array(modes, "nodes_modes"),
-        nodes_splits=_doubles(parts.split, "nodes_splits"),
-        leaf_weights=_doubles(parts.weight, "leaf_weights"),
+        nodes_splits=_numbers(parts.split, "nodes_splits", dtype),
+        leaf_weights=_numbers(parts.weight, "leaf_weights", dtype),
         nodes_featureids=_integers(parts.feature),
         nodes_truenodeids=_integers(parts.true),
         nodes_falsenodeids=_integers(parts.false),
@@ -134,8 +139,8 @@ def _beside_negated(graph: Graph, x: str) -> str:
     return graph.node("Concat", x, graph.node("Neg", x), axis=1)
 
 
-def _doubles(parts: Sequence[Array], name: str) -> TensorProto:
-    return numpy_helper.from_array(np.concatenate(parts).astype(np.float64), name)
+def _numbers(parts: Sequence[Array], name: str, dtype: type) -> TensorProto:
+    return numpy_helper.from_array(np.concatenate(parts).astype(dtype), name)
 
 
 def _integers(parts: Sequence[Array]) -> list[int]:

@@ -93,9 +93,7 @@ def tree_input(
     """
     if not (single or columns.exact):
         raise refuse(emission, estimator, _SHAKY)
-    emission.has_trees = True
-    emission.shaky_trees |= not columns.exact
-    _note_splits(emission, columns, trees)
+    note_trees(emission, columns, trees)
     graph = emission.graph
     x = graph.matrix(columns)
     if not single:
@@ -103,6 +101,13 @@ def tree_input(
     if not (columns.raw or infinite):
         refuse_rows(emission, graph.node("IsInf", graph.cast(x, TensorProto.FLOAT)))
     return TreeInput(x, len(columns), single=True)
+
+
+def note_trees(emission: Emission, columns: Columns, trees: Sequence[Tree]) -> None:
+    """For the parity gate: the graph jumps at these trees' split points."""
+    emission.has_trees = True
+    emission.shaky_trees |= not columns.exact
+    _note_splits(emission, columns, trees)
 
 
 def _note_splits(emission: Emission, columns: Columns, trees: Sequence[Tree]) -> None:
