@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
@@ -18,6 +19,7 @@ from onnxport.errors import ClientError, ModelFileError, RejectedRows
 from onnxport.modelfile import ModelFile, read_model_file
 from onnxport.session import open_session
 from onnxport.signature import Signature
+from onnxport.stored import restore_some
 
 Verdict = Literal["ok", "warning", "failure"]
 
@@ -200,6 +202,10 @@ class _Outcome:
 
 def _expected(file: ModelFile) -> list[Answer]:
     selftest, signature = file.selftest, file.manifest.signature
+    if signature.task == "tensor":
+        names = [output.tensor for output in signature.outputs if output.role == "tensor"]
+        rows = zip(*(selftest.expect[name] for name in names), strict=True)
+        return [{n: restore_some(e) for n, e in zip(names, row, strict=True)} for row in rows]
     try:
         outputs = {
             output.tensor: np.array(
@@ -277,14 +283,40 @@ def _compare(signature: Signature, expected: Sequence[Answer], got: Any) -> _Out
         return _Outcome(0, 0.0, (f"{len(expected)} rows got {len(got)} answers",))
     flips, differences, faults = 0, [0.0], []
     for index, (wanted, answer) in enumerate(zip(expected, got, strict=True)):
-        fault = _fault(wanted, answer)
-        if fault:
-            faults.append(f"row {index} {fault}")
-        else:
+        if signature.task == "tensor" and not isinstance(answer, RejectedRows):
+            fault, difference = _compare_tensors(wanted, answer)
+            differences.append(difference)
+        elif not (fault := _fault(wanted, answer)):
             flips += bool(signature.class_sets) and not _same_label(wanted, answer)
             pair = _numbers(signature, wanted), _numbers(signature, answer)
             differences.append(worst(relative_difference(*pair)))
+        if fault:
+            faults.append(f"row {index} {fault}")
     return _Outcome(flips, max(differences), tuple(faults))
+
+
+def _compare_tensors(wanted: Answer, answer: Any) -> tuple[str, float]:
+    """Why an answer of tensors can't be compared with the stored elements, or nothing; and the worst
+    difference.
+    """
+    if not isinstance(answer, dict) or list(answer) != list(wanted):
+        return "got an answer of another form", 0.0
+    largest = 0.0
+    for name, (shape, every, elements) in wanted.items():
+        try:
+            got = np.array(answer[name])
+        except ValueError:  # lists of different lengths side by side
+            return f"got no tensor as {name!r}", 0.0
+        if got.shape != shape:
+            return f"got {name!r} in the shape {got.shape} instead of {shape}", 0.0
+        found = got.ravel()[::every]
+        if elements.dtype.kind in "Ob":
+            largest = max(largest, 0.0 if found.tolist() == elements.tolist() else math.inf)
+        elif found.dtype.kind not in "iuf" and found.size:
+            return f"got no numbers as {name!r}", 0.0
+        else:
+            largest = max(largest, worst(relative_difference(elements, found)))
+    return "", largest
 
 
 def _fault(wanted: Answer, answer: Any) -> str:

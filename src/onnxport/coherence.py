@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from onnxport.datatypes import INT64_MIN
+from onnxport.datatypes import BY_NAME, INT64_MIN
 from onnxport.signature import Signature, Task, label_key
 
 _CLASSIFIED = frozenset({"label_code"}), frozenset({"probabilities"})
@@ -15,6 +15,7 @@ _ROLES: dict[Task, tuple[frozenset[str], frozenset[str]]] = {
     "outlier_detection": (frozenset({"label_code", "score"}), frozenset()),
     "clustering": _CLASSIFIED,
     "transformation": (frozenset({"output"}), frozenset()),
+    "tensor": (frozenset({"tensor"}), frozenset()),
 }
 _LARGEST_LABEL = 2**64 - 1  # of numpy's unsigned integers
 # The fewest classes that make sense: clusters and targets of several may be alone.
@@ -25,7 +26,8 @@ def check_signature(signature: Signature) -> None:
     """Every feature has one place in a tensor that exists, no two share a name or a place, and the
     outputs make an answer of the task. Raises ValueError with what doesn't fit.
     """
-    widths = {tensor.name: tensor.width for tensor in signature.tensors}
+    whole = {feature.tensor for feature in signature.features if feature.is_tensor}
+    widths = {t.name: 1 if t.name in whole else t.width for t in signature.tensors}
     places = [(feature.tensor, feature.column) for feature in signature.features if feature.tensor]
     places += [(text.tensor, 0) for text in signature.texts]
     if len(set(places)) != len(places) or len(signature.by_name) != len(signature.features):
@@ -35,6 +37,7 @@ def check_signature(signature: Signature) -> None:
     for tensor, column in places:
         if not 0 <= column < widths.get(tensor, 0):
             raise ValueError(f"no column {column} in tensor {tensor!r}")
+    _check_shapes(signature)
     _check_texts(signature)
     _check_answers(signature)
 
@@ -42,7 +45,7 @@ def check_signature(signature: Signature) -> None:
 def _check_answers(signature: Signature) -> None:
     """The outputs make an answer of the task: labels with one probability each, values, and so on."""
     roles = [output.role for output in signature.outputs]
-    if len(set(roles)) != len(roles):
+    if len(set(roles)) != len(roles) and signature.task != "tensor":
         raise ValueError("two outputs have one role")
     needed, may = _ROLES[signature.task]
     if not needed <= set(roles) <= needed | may | {"refused"}:
@@ -80,6 +83,29 @@ def _check_classes(signature: Signature) -> None:
     width = sum(len(labels) for labels in sets)
     if (code.width is None) is several or (proba and proba.width != width):
         raise ValueError("the outputs don't fit the classes")
+
+
+def _check_shapes(signature: Signature) -> None:
+    """A whole tensor's feature has its tensor's datatype and shape, and a column stands in a matrix."""
+    tensors = {tensor.name: tensor for tensor in signature.tensors}
+    for feature in signature.features:
+        tensor = tensors.get(feature.tensor)
+        if not feature.is_tensor:
+            matrix = tensor is None or (len(tensor.shape) == 1 and tensor.shape[0] is not None)
+            if not matrix or feature.shape is not None:
+                raise ValueError(f"the feature {feature.name!r} is no column of a matrix")
+        elif tensor is None or (feature.shape, feature.dtype) != (tensor.shape, tensor.datatype):
+            raise ValueError(f"the feature {feature.name!r} doesn't fit its tensor")
+        if feature.limits is not None and not feature.limits[0] <= feature.limits[1]:
+            raise ValueError(f"the limits of the feature {feature.name!r} hold no number")
+    names = [output.tensor for output in signature.outputs]
+    if len(set(names)) != len(names):
+        raise ValueError("two outputs have one name")
+    for output in signature.outputs:
+        if (output.role == "tensor") != (output.shape is not None):
+            raise ValueError(f"the output {output.tensor!r} has no shape, or one too many")
+        if output.role == "tensor" and output.datatype not in BY_NAME:
+            raise ValueError(f"the output {output.tensor!r} has an unknown datatype")
 
 
 def _check_texts(signature: Signature) -> None:

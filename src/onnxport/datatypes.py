@@ -20,6 +20,16 @@ class Datatype:
     numpy: str
     json: str
 
+    @property
+    def integers(self) -> tuple[int, int] | None:
+        """The smallest and the largest of an integer type, else None."""
+        if self.json != "integer":
+            return None
+        bits = int(self.name.removeprefix("U").removeprefix("INT"))
+        if self.name.startswith("U"):
+            return 0, 2**bits - 1
+        return -(2 ** (bits - 1)), 2 ** (bits - 1) - 1
+
 
 _ROWS = (
     Datatype("BOOL", 9, "tensor(bool)", "bool", "boolean"),

@@ -7,7 +7,7 @@ from html import escape
 from typing import Any
 
 from onnxport.manifest import Manifest
-from onnxport.signature import Feature
+from onnxport.signature import Feature, spell_shape
 
 Section = tuple[str, list[tuple[str, str]]]
 
@@ -71,6 +71,8 @@ def sections(manifest: Manifest) -> Iterator[Section]:
 def describe_feature(feature: Feature) -> str:
     """What a feature takes, in one line."""
     parts: list[str] = [_type_name(feature)]
+    if feature.limits is not None:
+        parts.append(f"takes {feature.limits[0]} … {feature.limits[1]}")
     if feature.nullable:
         parts.append("nullable")
     if feature.minimum is not None and feature.maximum is not None:
@@ -87,6 +89,8 @@ def describe_feature(feature: Feature) -> str:
 
 
 def _type_name(feature: Feature) -> str:
+    if feature.is_tensor:
+        return f"{feature.dtype} {spell_shape(feature.shape or ())}"
     is_category = feature.is_string and feature.kind != "text"
     return "string" if is_category else feature.kind
 
@@ -124,7 +128,10 @@ def _describe_training(training: Mapping[str, Any]) -> Iterator[tuple[str, str]]
 def _answer(manifest: Manifest) -> Iterator[tuple[str, str]]:
     signature = manifest.signature
     output = signature.output("output")
-    if output:
+    if signature.task == "tensor":
+        for each in signature.outputs:
+            yield each.tensor, f"{each.datatype} {spell_shape(each.shape or ())}"
+    elif output:
         names = f": {_some(signature.targets)}" if signature.targets else ""
         yield "output", f"{output.width} numbers{names}"
     elif signature.target_classes:

@@ -43,8 +43,9 @@ _FIELDS: Mapping[str, Any] = {
         | dict.fromkeys(("overflow", "unit", "description"), _STRING)
         | dict.fromkeys(("nullable", "infinite"), _BOOLEAN)
         | {"column": _INTEGER, "min": _NUMBER, "max": _NUMBER, "categories": [_CATEGORY]}
+        | {"shape": _SHAPE, "limits": [_INTEGER]}
     ],
-    "outputs": [{"tensor": _STRING, "role": _STRING, "shape": _SHAPE}],
+    "outputs": [{"tensor": _STRING, "role": _STRING, "shape": _SHAPE, "datatype": _STRING}],
     "classes": _CLASSES,
     "target_classes": [_CLASSES],
     "targets": [_STRING],

@@ -6,12 +6,14 @@ refuse by name. Raise the major number only when an old reader would answer wron
 
 1.1 adds the tasks multioutput_classification, outlier_detection, clustering and transformation, the
 roles score and output, `target_classes`, and the kind text with `texts`.
+1.2 adds whole tensors: the task and the role tensor, the kind tensor with `shape`, tensors that are
+no matrices, and `limits` of integers.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, fields
 from typing import Any, get_args
 
@@ -27,12 +29,14 @@ from onnxport.signature import (
     Label,
     Output,
     Role,
+    Shape,
     Signature,
     Task,
     Tensor,
 )
+from onnxport.stored import restore, restore_some
 
-FORMAT = "1.1"
+FORMAT = "1.2"
 FORMAT_KEY = "onnxport.format"
 MANIFEST_KEY = "onnxport.manifest"
 BASELINE_KEY = "onnxport.baseline"
@@ -97,8 +101,9 @@ class SelfTest:
     """The self-test rows: inputs by feature name, the expected outputs by tensor name, and the
     tolerance.
 
-    inputs: `{feature: [value, ...]}`, null as None. expect: `{tensor: nested lists}`.
-    tolerance: the largest difference allowed, relative to max(1, |expected|).
+    inputs: `{feature: [value, ...]}`, null as None, a whole tensor's row as `stored` writes it.
+    expect: `{tensor: nested lists}`, likewise. tolerance: the largest difference allowed, relative to
+    max(1, |expected|).
     """
 
     inputs: dict[str, list[Any]]
@@ -124,6 +129,13 @@ class SelfTest:
             what = "it expects a label that doesn't exist"
         elif not all(_holds(f, value) for f in signature.features for value in self.inputs[f.name]):
             what = "its rows hold values of other types than the signature's"
+        elif not all(
+            _fits(value, o.datatype, o.shape, restore_some)
+            for o in signature.outputs
+            if o.shape is not None
+            for value in self.expect[o.tensor]
+        ):
+            what = "it expects tensors of other shapes or datatypes than the signature's"
         elif not 0 <= self.tolerance <= MAX_TOLERANCE:
             what = f"its tolerance is not between 0 and {MAX_TOLERANCE:g}"
         else:
@@ -131,7 +143,12 @@ class SelfTest:
         raise ModelFileError(f"{SELFTEST_KEY}: {what}; save the model again")
 
     def row(self, index: int) -> dict[str, Any]:
-        return {name: values[index] for name, values in self.inputs.items()}
+        """One row as a request would hold it: tensors as nested lists."""
+        return {name: _plain(values[index]) for name, values in self.inputs.items()}
+
+    def column(self, name: str) -> list[Any]:
+        """All rows' values of a feature, whole tensors as arrays."""
+        return [restore(v) if isinstance(v, dict) else v for v in self.inputs[name]]
 
     def to_json(self) -> str:
         return canonical(
@@ -159,10 +176,31 @@ def _is_code(signature: Signature, code: Any) -> bool:
     )
 
 
+def _plain(value: Any) -> Any:
+    return restore(value).tolist() if isinstance(value, dict) else value
+
+
 def _holds(feature: Feature, value: Any) -> bool:
     """Whether a stored value is one that the feature may hold, or null."""
+    if feature.is_tensor:
+        return _fits(value, feature.dtype, feature.shape or (), restore)
     types = (str,) if feature.is_string else (bool,) if feature.kind == "boolean" else (int, float)
     return value is None or type(value) in types
+
+
+def _fits(
+    value: Any, datatype: str | None, shape: Shape, read: Callable[[Mapping[str, Any]], Any]
+) -> bool:
+    """Whether a stored tensor is one of this datatype and shape."""
+    try:
+        found = read(value)
+    except (AttributeError, KeyError, TypeError, ValueError, OverflowError):
+        return False
+    sizes = found[0] if isinstance(found, tuple) else found.shape
+    fits = len(sizes) == len(shape) and all(
+        wanted is None or wanted == size for wanted, size in zip(shape, sizes, strict=True)
+    )
+    return fits and value["datatype"] == datatype
 
 
 def check_format(text: str) -> None:
@@ -202,18 +240,11 @@ def write_signature(signature: Signature, *, max_categories: int | None = None) 
     """The manifest's part that describes inputs and outputs; at most so many categories a feature."""
     document: dict[str, Any] = {
         "tensors": [
-            {"name": t.name, "datatype": t.datatype, "shape": [None, t.width]}
+            {"name": t.name, "datatype": t.datatype, "shape": [None, *t.shape]}
             for t in signature.tensors
         ],
         "inputs": [_write_feature(feature, max_categories) for feature in signature.features],
-        "outputs": [
-            {
-                "tensor": o.tensor,
-                "role": o.role,
-                "shape": [None] if o.width is None else [None, o.width],
-            }
-            for o in signature.outputs
-        ],
+        "outputs": [_write_output(output) for output in signature.outputs],
     }
     if signature.classes:
         document["classes"] = _write_classes(signature.classes)
@@ -226,6 +257,13 @@ def write_signature(signature: Signature, *, max_categories: int | None = None) 
     if signature.texts:
         document["texts"] = [write_text(text) for text in signature.texts]
     return document
+
+
+def _write_output(output: Output) -> dict[str, Any]:
+    document: dict[str, Any] = {"tensor": output.tensor, "role": output.role}
+    if output.shape is not None:
+        return document | {"shape": [None, *output.shape], "datatype": output.datatype}
+    return document | {"shape": [None] if output.width is None else [None, output.width]}
 
 
 def _write_classes(labels: tuple[Label, ...]) -> dict[str, Any]:
@@ -279,13 +317,23 @@ def _read_signature(document: Mapping[str, Any]) -> Signature:
 def _read_tensor(entry: Mapping[str, Any]) -> Tensor:
     if entry["datatype"] not in BY_NAME:
         raise ValueError(f"unknown datatype {entry['datatype']!r}")
-    return Tensor(entry["name"], entry["datatype"], int(entry["shape"][1]))
+    return Tensor(entry["name"], entry["datatype"], _read_shape(entry["shape"][1:]))
+
+
+def _read_shape(sizes: list[Any]) -> Shape:
+    """Of one row: sizes of at least 0, None where a dimension is dynamic."""
+    if not all(size is None or (type(size) is int and size >= 0) for size in sizes):
+        raise ValueError("a size is no whole number")
+    return tuple(sizes)
 
 
 def _read_output(entry: Mapping[str, Any]) -> Output:
     if entry["role"] not in get_args(Role):
         raise ValueError(f"unknown output role {entry['role']!r}")
     shape = entry["shape"]
+    if entry["role"] == "tensor":
+        sizes = _read_shape(shape[1:])
+        return Output(entry["tensor"], "tensor", shape=sizes, datatype=entry["datatype"])
     return Output(entry["tensor"], entry["role"], int(shape[1]) if len(shape) > 1 else None)
 
 
@@ -300,6 +348,11 @@ def _read_feature(entry: Mapping[str, Any]) -> Feature:
     values["refuses_unknown"] = entry.get("on_unknown") == "error"
     if "categories" in values:
         values["categories"] = tuple(values["categories"])
+    if "shape" in values:
+        values["shape"] = _read_shape(values["shape"])
+    if "limits" in values:
+        low, high = values["limits"]
+        values["limits"] = (low, high)
     return Feature(**values)
 
 

@@ -29,7 +29,7 @@ from onnxport.manifest import Manifest
 from onnxport.modelfile import ModelFile, parse_model_file, read_model_file
 from onnxport.session import Session, open_session
 from onnxport.signature import Signature
-from onnxport.tensors import Arrays, pack
+from onnxport.tensors import Arrays, groups, pack
 
 _WARM_UP_RUNS = 20
 _ROWS = "neither a row {feature: value}, nor a list of rows, nor a DataFrame, nor a 2-D array"
@@ -55,13 +55,15 @@ class Model:
 
         data: a mapping `{feature: value}`; a list of these; a DataFrame with the features as
         columns, in any order; or a 2-D array of shape [rows, features] in the order of training.
+        A feature that is a whole tensor holds one row's nested lists or array; where it is the only
+        one, an array of shape [rows, ...] is taken too.
         Where text is the only feature, a list or Series of strings too. None, NaN and pandas' NA are null.
 
         Returns one answer for a mapping, else a list in the order of the rows: `{"prediction":
         label, "probabilities": {label: float64}}` for a classifier (lists of both for several
         targets), `{"prediction": float64}` for a regressor, `{"prediction": -1 or 1, "score":
         float64}` for an outlier detector, `{"prediction": cluster}` for a clusterer, `{"output":
-        [float64]}` for a transformer.
+        [float64]}` for a transformer, `{output: nested lists}` for a network without labels.
 
         Raises ValidationError for exactly the rows that the estimator refuses, and for missing or
         unknown features.
@@ -87,9 +89,7 @@ class Model:
 
     def answer_json(self, batch: Batch) -> bytes:
         """The second half of predict_json: run, and encode finite answers."""
-        outputs = self._run(batch)
-        refuse_non_finite(self.signature, outputs, single=batch.single)
-        answers = answer_rows(self.signature, outputs)
+        answers = self._answers(batch, finite=True)
         return encode_answers(answers[0] if batch.single else answers)
 
     def example(self, index: int = 0) -> dict[str, Any]:
@@ -110,13 +110,30 @@ class Model:
         return best
 
     def _answer(self, batch: Batch) -> Answer | list[Answer]:
-        answers = answer_rows(self.signature, self._run(batch))
+        answers = self._answers(batch, finite=False)
         return answers[0] if batch.single else answers
 
-    def _run(self, batch: Batch) -> Arrays:
+    def _answers(self, batch: Batch, *, finite: bool) -> list[Answer]:
+        """One answer a row, in order. Rows whose tensors have other sizes are run apart; no rows of
+        tensors aren't run at all, as a network needn't take them. finite: others are refused.
+        """
+        if not self.signature.takes_tensors:
+            return self._run(batch, None, finite=finite)
+        answers: list[Answer] = [{}] * batch.rows
+        for places in groups(self.signature, batch.columns, batch.rows) if batch.rows else ():
+            columns = {name: values[places] for name, values in batch.columns.items()}
+            part = Batch(columns, len(places), batch.single)
+            found = self._run(part, places.tolist(), finite=finite)
+            for place, answer in zip(places.tolist(), found, strict=True):
+                answers[place] = answer
+        return answers
+
+    def _run(self, batch: Batch, places: Sequence[int] | None, *, finite: bool) -> list[Answer]:
         outputs = self._session.run(self._feeds(batch))
-        refuse_rows(self.signature, outputs, single=batch.single)
-        return outputs
+        refuse_rows(self.signature, outputs, single=batch.single, places=places)
+        if finite:
+            refuse_non_finite(self.signature, outputs, single=batch.single, places=places)
+        return answer_rows(self.signature, outputs)
 
     def _feeds(self, batch: Batch) -> Arrays:
         return pack(self.signature, batch.columns, batch.rows)
@@ -146,6 +163,8 @@ class Model:
 
     def _read_array(self, data: Any) -> Batch:
         names = self.signature.columns or self.signature.names
+        if self.signature.takes_tensors:
+            return self._read_tensors(data)
         if [feature.kind for feature in self.signature.features] == ["text"] and len(names) == 1:
             data = _as_column(data)
         array = np.asarray(data) if not isinstance(data, (list, tuple)) else _object_matrix(data)
@@ -162,6 +181,17 @@ class Model:
             if name in self.signature.by_name
         }
         return Batch(read_columns(self.signature, columns), len(array), single=False)
+
+    def _read_tensors(self, data: Any) -> Batch:
+        """Rows of the one tensor that the model takes."""
+        if len(self.signature.features) != 1 or not hasattr(data, "__getitem__"):
+            raise _unfit(
+                f"{type(data).__name__} is neither a row {{input: tensor}} nor a list of rows; the "
+                f"inputs are {', '.join(self.signature.names[:10])}"
+            )
+        rows = [data[i] for i in range(len(data))]
+        columns = {self.signature.names[0]: rows}
+        return Batch(read_columns(self.signature, columns), len(rows), single=False)
 
     def __repr__(self) -> str:
         return describe(self.manifest)

@@ -76,7 +76,7 @@ class Graph:
         self._takes_strings = "tensor(string)" in self.inputs.values()
 
     def run(self, feeds: Mapping[str, np.ndarray[Any, Any]]) -> Arrays:
-        """Answers [N, width] tensors; at most `rows_per_run` rows at once, so that memory stays
+        """Answers tensors [N, ...]; at most `rows_per_run` rows at once, so that memory stays
         bounded.
         """
         if not self._takes_strings and len(next(iter(feeds.values()))) <= self._rows_per_run:
@@ -98,8 +98,12 @@ class Graph:
 def _slices(feeds: Mapping[str, np.ndarray[Any, Any]], most: int) -> Iterator[slice]:
     """Slices of at most so many rows, and fewer where strings are long; one at least."""
     rows = len(next(iter(feeds.values())))
-    strings = [value.ravel().tolist() for value in feeds.values() if value.dtype == object]
-    lengths = [max(map(len, row)) for row in zip(*strings, strict=True)]
+    strings = [
+        [max(map(len, texts)) for texts in value.reshape(rows, -1).tolist()]
+        for value in feeds.values()
+        if value.dtype == object and rows
+    ]
+    lengths = list(map(max, zip(*strings, strict=True)))
     if max(lengths, default=0) * min(rows, most) <= CHARACTERS_PER_RUN:
         yield from (slice(at, at + most) for at in range(0, max(rows, 1), most))
         return
@@ -115,12 +119,13 @@ def _slices(feeds: Mapping[str, np.ndarray[Any, Any]], most: int) -> Iterator[sl
 
 def _main(folder: Path) -> None:
     """Answers every set of rows in the folder: strings come as JSON, numbers as .npy."""
-    graph = Graph((folder / "model.onnx").read_bytes())
-    for index, feeds in enumerate(json.loads((folder / "feeds.json").read_text("utf-8"))):
+    asked = json.loads((folder / "feeds.json").read_text("utf-8"))
+    graph = Graph((folder / "model.onnx").read_bytes(), rows_per_run=asked["rows_per_run"])
+    for index, feeds in enumerate(asked["feeds"]):
         arrays: Arrays = {
             name: np.load(folder / value)
             if isinstance(value, str)
-            else np.array(value, dtype=object).reshape(-1, 1)
+            else np.array([*value["values"], None], dtype=object)[:-1].reshape(value["shape"])
             for name, value in feeds.items()
         }
         answers = {

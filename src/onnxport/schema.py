@@ -9,8 +9,17 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from onnxport.datatypes import FLOAT32_OVERFLOW
-from onnxport.signature import Feature, Label, Signature, label_key
+from onnxport.datatypes import BY_NAME, FLOAT32_OVERFLOW, INT64_MAX
+from onnxport.signature import (
+    Feature,
+    Label,
+    Output,
+    Shape,
+    Signature,
+    integer_range,
+    label_key,
+    spell_shape,
+)
 
 Schema = dict[str, Any]
 
@@ -18,6 +27,7 @@ _INT64_BOUND = 2**63  # a power of two, so that readers who know only doubles re
 _NO_NUL = "^[^\\u0000]*$"
 _SHOWN_CATEGORIES = 20
 _SHOWN_NAMES = 50
+_SHOWN_ELEMENTS = 2000
 _TYPES = {"numeric": "number", "integer": "integer", "boolean": "boolean", "categorical": "number"}
 _FORMATS = {"number": "double", "integer": "int64"}
 
@@ -44,12 +54,21 @@ def row_schema(signature: Signature, *, example: Mapping[str, Any]) -> Schema:
         },
         "required": list(signature.names),
         "additionalProperties": False,
-        "examples": [dict(example)],
+        **({"examples": [dict(example)]} if _size(example) <= _SHOWN_ELEMENTS else {}),
     }
+
+
+def _size(value: Any) -> int:
+    """How many elements an example holds."""
+    if isinstance(value, Mapping):
+        return sum(_size(part) for part in value.values())
+    return sum(map(_size, value)) if isinstance(value, list) else 1
 
 
 def feature_schema(feature: Feature) -> Schema:
     """What one feature takes, as strictly as the codec is, and what it was trained on."""
+    if feature.is_tensor:
+        return _tensor_schema(feature)
     kind = json_type(feature)
     schema: Schema = {"type": [kind, "null"] if feature.nullable else kind}
     if kind in _FORMATS:
@@ -64,8 +83,42 @@ def feature_schema(feature: Feature) -> Schema:
     return schema
 
 
+def _tensor_schema(feature: Feature) -> Schema:
+    """Nested lists, whose lengths are told where they are fixed; JSON Schema can't say that lists
+    side by side are of one length, nor that none is empty where another one isn't.
+    """
+    shape = feature.shape or ()
+    schema = _nested(_element(feature), shape)
+    told = [feature.description.rstrip(".")] if feature.description else []
+    told += [f"In {feature.unit}"] if feature.unit else []
+    told.append(_tensor_text(feature.dtype, shape))
+    return schema | {"description": "".join(f"{part}. " for part in told).rstrip()}
+
+
+def _element(feature: Feature) -> Schema:
+    """One element of a tensor."""
+    kind = BY_NAME[feature.dtype].json
+    if kind == "integer":
+        low, high = integer_range(feature)
+        bounds: Schema = {"minimum": low, "maximum": high}
+        if high == INT64_MAX:
+            bounds = {"minimum": -_INT64_BOUND, "exclusiveMaximum": _INT64_BOUND}
+        return {"type": kind} | bounds
+    return {"type": kind} | ({"pattern": _NO_NUL} if kind == "string" else {})
+
+
+def _nested(element: Schema, shape: Sequence[int | None]) -> Schema:
+    schema = element
+    for size in reversed(shape):
+        limits = {"minItems": 1} if size is None else {"minItems": size, "maxItems": size}
+        schema = {"type": "array", "items": schema, **limits}
+    return schema
+
+
 def json_type(feature: Feature) -> str:
     """A feature's JSON Schema type, null aside."""
+    if feature.is_tensor:
+        return "array" if feature.shape else BY_NAME[feature.dtype].json
     return "string" if feature.is_string else _TYPES[feature.kind]
 
 
@@ -76,6 +129,8 @@ def _refusals(feature: Feature, kind: str) -> Schema:
         return {"pattern": _NO_NUL}
     if kind == "boolean":
         return {}
+    if feature.limits is not None:
+        return {"minimum": feature.limits[0], "maximum": feature.limits[1]}
     if kind == "integer":
         return {"minimum": -_INT64_BOUND, "exclusiveMaximum": _INT64_BOUND}
     if feature.overflow:
@@ -109,8 +164,11 @@ def response_schema(signature: Signature) -> Schema:
 
 def answer_schema(signature: Signature) -> Schema:
     """The answer to one row."""
-    if signature.output("output"):
-        properties: Schema = {"output": _output(signature)}
+    properties: Schema
+    if signature.task == "tensor":
+        properties = {o.tensor: _output_tensor(o) for o in signature.outputs if o.shape is not None}
+    elif signature.output("output"):
+        properties = {"output": _output(signature)}
     else:
         properties = {"prediction": _prediction(signature)}
     if signature.output("probabilities"):
@@ -126,6 +184,21 @@ def answer_schema(signature: Signature) -> Schema:
         "required": list(properties),
         "additionalProperties": False,
     }
+
+
+def _output_tensor(output: Output) -> Schema:
+    """A whole tensor, as nested lists."""
+    datatype = BY_NAME[output.datatype or "FP32"]
+    shape = output.shape or ()
+    schema: Schema = {"type": datatype.json}
+    for size in reversed(shape):
+        limits = {} if size is None else {"minItems": size, "maxItems": size}
+        schema = {"type": "array", "items": schema, **limits}
+    return schema | {"description": f"{_tensor_text(datatype.name, shape)}."}
+
+
+def _tensor_text(datatype: str, shape: Shape) -> str:
+    return f"A tensor of {datatype}, of shape {spell_shape(shape)}" if shape else f"One {datatype}"
 
 
 def _prediction(signature: Signature) -> Schema:
@@ -149,6 +222,7 @@ _PREDICTED = {
     "outlier_detection": "Whether the row is an outlier or an inlier.",
     "clustering": "The cluster that the row falls into.",
     "transformation": "",
+    "tensor": "",
 }
 
 
@@ -260,7 +334,7 @@ def description_schema() -> Schema:
         "type": "object",
         "properties": {
             "name": text,
-            "type": {"enum": ["number", "integer", "boolean", "string"]},
+            "type": {"enum": ["number", "integer", "boolean", "string", "array"]},
             "nullable": {"type": "boolean"},
             "refuses_unknown": {
                 "type": "boolean",
@@ -271,6 +345,18 @@ def description_schema() -> Schema:
             "maximum": nullable_number | {"description": "Largest value in training."},
             "unit": nullable_text,
             "description": nullable_text,
+            "datatype": text
+            | {"description": "Of a whole tensor, as in the Open Inference Protocol."},
+            "shape": {
+                "type": "array",
+                "items": {"type": ["integer", "null"]},
+                "description": "Of a whole tensor, of one row; null where a dimension is dynamic.",
+            },
+            "limits": {
+                "type": "array",
+                "items": {"type": "integer"},
+                "description": "The smallest and the largest integer that is answered.",
+            },
         },
     }
     properties: Schema = {
@@ -291,6 +377,11 @@ def description_schema() -> Schema:
             "description": "The labels; where there are several targets, a list for each.",
         },
         "targets": {"type": "array", "items": text},
+        "outputs": {
+            "type": "array",
+            "items": {"title": "OutputTensor", "type": "object"},
+            "description": "The tensors that a network without labels answers: name, datatype, shape.",
+        },
         "parity": {
             "type": "object",
             "description": "How the model file was proven equal to the estimator it was saved from.",

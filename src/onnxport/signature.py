@@ -8,9 +8,11 @@ from functools import cached_property
 from itertools import accumulate, pairwise
 from typing import Literal
 
+from onnxport.datatypes import BY_NAME, INT64_MAX, INT64_MIN
+
 Label = str | int | float | bool
 Category = str | int | float | bool
-Kind = Literal["numeric", "integer", "boolean", "categorical", "text"]
+Kind = Literal["numeric", "integer", "boolean", "categorical", "text", "tensor"]
 Task = Literal[
     "binary_classification",
     "multiclass_classification",
@@ -19,8 +21,11 @@ Task = Literal[
     "outlier_detection",
     "clustering",
     "transformation",
+    "tensor",
 ]
-Role = Literal["label_code", "probabilities", "score", "value", "output", "refused"]
+Role = Literal["label_code", "probabilities", "score", "value", "output", "refused", "tensor"]
+# The sizes of one row's tensor, None where a dimension is dynamic.
+Shape = tuple[int | None, ...]
 
 Analyzer = Literal["word", "char", "char_wb"]
 Accents = Literal["ascii", "unicode"]
@@ -33,11 +38,19 @@ NGRAM_SEPARATOR = "\ue001"
 
 @dataclass(frozen=True, slots=True)
 class Tensor:
-    """One ONNX input: its name, Open Inference datatype, and number of columns ([N, width])."""
+    """One ONNX input: its name, Open Inference datatype, and the shape of one row, before which the
+    batch is dimension 0: (k,) for a matrix of k columns, [N, k].
+    """
 
     name: str
     datatype: str
-    width: int
+    shape: Shape
+
+    @property
+    def width(self) -> int:
+        """How many columns a matrix has."""
+        size = self.shape[0] if len(self.shape) == 1 else None
+        return 1 if size is None else size
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,8 +58,10 @@ class Feature:
     """One named input of the signature, and what the estimator was seen to accept in it.
 
     name: as the user knows it. kind: what JSON may hold. dtype: the column's numpy dtype in
-    training (`"string"` for text). tensor, column: where it is fed; tensor is empty where only text
-    tensors hold it.
+    training (`"string"` for text), of a tensor its Open Inference datatype. tensor, column: where it
+    is fed; tensor is empty where only text tensors hold it.
+    shape: of a whole tensor, of one row. limits: the smallest and the largest integer that is
+    answered.
     nullable: the estimator answers rows with null here. infinite: and rows with ±inf.
     overflow: `"float32"` where the estimator refuses numbers that float32 can't hold.
     refuses_unknown: values outside `categories` are refused (as the encoder does); otherwise they
@@ -68,6 +83,13 @@ class Feature:
     maximum: float | None = None
     unit: str | None = None
     description: str | None = None
+    shape: Shape | None = None
+    limits: tuple[int, int] | None = None
+
+    @property
+    def is_tensor(self) -> bool:
+        """It is a whole ONNX input, not a column of one."""
+        return self.kind == "tensor"
 
     @property
     def is_string(self) -> bool:
@@ -106,11 +128,14 @@ class Output:
 
     A multi-output classifier's `label_code` has a column for each target, and its `probabilities`
     hold those of all targets side by side.
+    shape, datatype: of a whole tensor (role `tensor`), of one row.
     """
 
     tensor: str
     role: Role
     width: int | None = None
+    shape: Shape | None = None
+    datatype: str | None = None
 
 
 @dataclass(frozen=True)
@@ -146,6 +171,11 @@ class Signature:
         return tuple(feature.name for feature in self.features)
 
     @cached_property
+    def takes_tensors(self) -> bool:
+        """A feature is a whole ONNX input."""
+        return any(feature.is_tensor for feature in self.features)
+
+    @cached_property
     def ignored(self) -> tuple[str, ...]:
         """Columns that the estimator was fitted on and never reads; a row may hold them."""
         return tuple(name for name in self.columns if name not in self.by_name)
@@ -174,3 +204,16 @@ class Signature:
 def label_key(label: Label) -> str:
     """A label as a JSON key: itself, or its JSON text (`"0"`, `"true"`, `"1.5"`)."""
     return label if isinstance(label, str) else json.dumps(label)
+
+
+def spell_shape(shape: Shape) -> str:
+    """A shape as messages and pages show it, such as [3, ?, ?]."""
+    return f"[{', '.join('?' if size is None else str(size) for size in shape)}]"
+
+
+def integer_range(feature: Feature) -> tuple[int, int]:
+    """The smallest and the largest integer that a tensor of integers takes."""
+    low, high = BY_NAME[feature.dtype].integers or (INT64_MIN, INT64_MAX)
+    if feature.limits is not None:
+        low, high = max(low, feature.limits[0]), min(high, feature.limits[1])
+    return low, high

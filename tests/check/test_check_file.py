@@ -22,7 +22,7 @@ def test_a_good_file(tmp_path: Path) -> None:
     assert report.digest is not None
     assert list(report.lines()) == [
         "iris.onnx: iris 1",
-        f"  ok  the file is whole: format 1.1, digest {report.digest[:12]}…",
+        f"  ok  the file is whole: format 1.2, digest {report.digest[:12]}…",
         f"  ok  2 rows: 0 label flips, worst difference 0 (allowed 1e-09), on ONNX Runtime {VERSION}",
         "passed",
     ]

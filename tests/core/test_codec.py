@@ -28,7 +28,7 @@ SIGNATURE = Signature(
             "class", "categorical", "string", "s1", categories=("a", "b"), refuses_unknown=True
         ),
     ),
-    tensors=(Tensor("num", "FP64", 3), Tensor("s0", "BYTES", 1), Tensor("s1", "BYTES", 1)),
+    tensors=(Tensor("num", "FP64", (3,)), Tensor("s0", "BYTES", (1,)), Tensor("s1", "BYTES", (1,))),
     outputs=(Output("code", "label_code"), Output("proba", "probabilities", 2)),
     classes=(False, True),
 )

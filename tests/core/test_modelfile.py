@@ -218,7 +218,7 @@ def test_canonical_json(fixture: Path) -> None:
 @pytest.mark.parametrize(
     ("changes", "said"),
     [
-        ({"format": "2.0"}, "the file has format 2.0, and this onnxport reads format 1.1"),
+        ({"format": "2.0"}, "the file has format 2.0, and this onnxport reads format 1.2"),
         ({"format": "one"}, "'one', which is no version number"),
         ({"format": None}, "an ONNX file without onnxport's metadata"),
         ({"manifest": None}, "onnxport.manifest is missing"),

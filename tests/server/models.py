@@ -64,8 +64,8 @@ def text(name: str, tensor: str, **facts: Any) -> Feature:
 def tensors(features: Sequence[Feature]) -> tuple[Tensor, ...]:
     """One matrix for all numbers, one tensor a string feature."""
     numbers = sum(not feature.is_string for feature in features)
-    found = [Tensor("num", "FP64", numbers)] if numbers else []
-    return (*found, *(Tensor(f.tensor, "BYTES", 1) for f in features if f.is_string))
+    found = [Tensor("num", "FP64", (numbers,))] if numbers else []
+    return (*found, *(Tensor(f.tensor, "BYTES", (1,)) for f in features if f.is_string))
 
 
 def regressor(name: str, features: Sequence[Feature], nodes: Nodes, **rest: Any) -> Made:

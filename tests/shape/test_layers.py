@@ -24,7 +24,7 @@ ROWS = (
     ("session", "codec", "schema", "display"),
     ("modelfile",),
     ("manifest", "settings", "tensors"),
-    ("analysis", "coherence", "fields"),
+    ("analysis", "coherence", "fields", "stored"),
     ("signature",),
     ("datatypes",),
     ("errors", "runtime", "compare"),

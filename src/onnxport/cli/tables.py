@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import difflib
+import json
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -50,6 +51,17 @@ def _rows(source: Source, columns: Sequence[Column]) -> Iterator[tuple[int, dict
                 for column, cell in zip(ordered, cells, strict=True)
             },
         )
+
+
+def _nested(file: str, line: int, column: Column, text: str) -> Any:
+    """A whole tensor, which stands in its cell as JSON."""
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError) as err:
+        raise BadRows(
+            f"{file}: line {line}, column {shorten(column.name)!r} takes nested lists as JSON, such as "
+            f"[1, 2], and holds {shorten(text)!r}"
+        ) from err
 
 
 def _records(source: Source) -> Iterator[tuple[int, list[str]]]:
@@ -100,6 +112,8 @@ def _value(file: str, line: int, column: Column, cell: str) -> Any:
     if column.type == "string":
         return cell
     text = cell.strip()
+    if column.type == "array":
+        return _nested(file, line, column, text)
     if column.type == "boolean" and text.lower() in _BOOLEANS:
         return _BOOLEANS[text.lower()]
     if column.type != "boolean" and len(text) <= 64:

@@ -69,7 +69,9 @@ def _plain(value: Any) -> Any:
         return None
     if getattr(value, "shape", None) == () and hasattr(value, "item"):
         return _plain(value.item())
-    return value
+    if isinstance(value, (list, tuple)):
+        return [_plain(item) for item in value]
+    return value.tolist() if hasattr(value, "tolist") else value
 
 
 def _unencodable(row: Mapping[str, Any], at: tuple[int, ...]) -> ValidationError:

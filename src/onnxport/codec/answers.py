@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -23,6 +23,8 @@ def answer_rows(signature: Signature, outputs: Arrays) -> list[Answer]:
     outputs: by tensor name, codes [N] or [N, targets], probabilities [N, classes of all targets],
     scores [N, 1], values [N, targets], a transformer's output [N, columns].
     """
+    if signature.task == "tensor":
+        return _tensors(signature, outputs)
     by_role: dict[Role, Array] = {
         o.role: outputs[o.tensor] for o in signature.outputs if o.role != "refused"
     }
@@ -56,6 +58,13 @@ def _numbers(signature: Signature, by_role: Mapping[Role, Array]) -> list[Answer
     return [{"prediction": row[0]} for row in matrix]
 
 
+def _tensors(signature: Signature, outputs: Arrays) -> list[Answer]:
+    """Every output's row as a nested list, under its own name."""
+    names = [output.tensor for output in signature.outputs if output.role == "tensor"]
+    rows = zip(*(outputs[name].tolist() for name in names), strict=True)
+    return [dict(zip(names, row, strict=True)) for row in rows]
+
+
 def _several(signature: Signature, codes: Array, proba: Array | None) -> list[Answer]:
     """A list of labels, and of probabilities where there are any, in the order of the targets."""
     by_target = [
@@ -75,8 +84,13 @@ def _several(signature: Signature, codes: Array, proba: Array | None) -> list[An
     ]
 
 
-def refuse_rows(signature: Signature, outputs: Arrays, *, single: bool) -> None:
-    """Raises ValidationError for rows that the graph itself marks as refused by the estimator."""
+def refuse_rows(
+    signature: Signature, outputs: Arrays, *, single: bool, places: Sequence[int] | None = None
+) -> None:
+    """Raises ValidationError for rows that the graph itself marks as refused by the estimator.
+
+    places: where each row stands in the request, if not in this order.
+    """
     refused = signature.output("refused")
     if refused is not None and outputs[refused.tensor].any():
         message = (
@@ -84,26 +98,33 @@ def refuse_rows(signature: Signature, outputs: Arrays, *, single: bool) -> None:
             "differ are equally near to it (KNNImputer)"
         )
         marked = outputs[refused.tensor].ravel()
-        raise ValidationError(_details("non_finite", marked, message, single=single))
+        raise ValidationError(_details("non_finite", marked, message, single, places))
 
 
-def refuse_non_finite(signature: Signature, outputs: Arrays, *, single: bool) -> None:
-    """Raises NonFiniteOutput for rows whose answer JSON can't carry."""
+def refuse_non_finite(
+    signature: Signature, outputs: Arrays, *, single: bool, places: Sequence[int] | None = None
+) -> None:
+    """Raises NonFiniteOutput for rows whose answer JSON can't carry. places: as above."""
     for output in signature.outputs:
-        if output.role not in ("label_code", "refused"):
+        is_float = outputs[output.tensor].dtype.kind == "f"
+        if is_float and output.role not in ("label_code", "refused"):
             finite: Array = np.isfinite(outputs[output.tensor])
             infinite = np.logical_not(by_row(finite).all(axis=1))
             if infinite.any():
                 message = "the model's answer is infinite or not a number"
                 raise NonFiniteOutput(
-                    _details("non_finite_output", infinite, message, single=single)
+                    _details("non_finite_output", infinite, message, single, places)
                 )
 
 
-def _details(code: str, marked: Array, message: str, *, single: bool) -> list[Detail]:
+def _details(
+    code: str, marked: Array, message: str, single: bool, places: Sequence[int] | None
+) -> list[Detail]:
     """One detail a marked row."""
-    places = [() if single else (index,) for index in np.flatnonzero(marked).tolist()]
-    return [Detail(code, at, f"{row_name(at)}: {message}") for at in places]
+    rows = np.flatnonzero(marked).tolist()
+    found = rows if places is None else [places[row] for row in rows]
+    named: list[tuple[int, ...]] = [() if single else (row,) for row in found]
+    return [Detail(code, at, f"{row_name(at)}: {message}") for at in named]
 
 
 def encode_answers(answers: Answer | list[Answer]) -> bytes:

@@ -12,6 +12,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from onnxport.codec.documents import Duplicated, NotANumber
+from onnxport.codec.nested import Flaw, read_tensor
 from onnxport.datatypes import (
     FLOAT32_OVERFLOW,
     INT64_MAX,
@@ -106,6 +107,12 @@ def find_fault(feature: Feature, value: Any, at: tuple[int, ...], *, wire: bool)
             loc,
             f"{where}: null, but the estimator takes no missing value here; fill it in",
         )
+    if feature.is_tensor:
+        flaw = read_tensor(feature, value, wire=wire)
+        if not isinstance(flaw, Flaw):
+            return None
+        place = " at " + "".join(f"[{i}]" for i in flaw.at) if flaw.at else ""
+        return Detail(flaw.code, (*loc, *flaw.at), f"{where}{place} {flaw.told}")
     if feature.is_string:
         return _string_fault(feature, value, loc, where)
     if isinstance(value, NotANumber):
@@ -138,8 +145,11 @@ def _number_fault(
     if isinstance(value, int):
         integer = feature.kind == "integer" or not wire
         low, high = (INT64_MIN, INT64_MAX) if integer else (-MAX_EXACT_INTEGER, MAX_EXACT_INTEGER)
+        if feature.limits:
+            low, high = feature.limits
         if not low <= value <= high:
             limit = "64 bits" if integer else "±2^53, where floating-point numbers turn inexact"
+            limit = f"{low} to {high}" if feature.limits else limit
             message = f"{where}: {shorten(str(value))} is beyond {limit}"
             return Detail("out_of_range_integer", loc, message)
         return _overflow_fault(feature, value, loc, where)
@@ -154,8 +164,10 @@ def _number_fault(
     if feature.kind == "integer" and wire:
         if not value.is_integer():
             return wrong_type(loc, f"{where} takes an integer, and got {value!r}")
-        if not INT64_MIN <= value <= INT64_MAX:
-            return Detail("out_of_range_integer", loc, f"{where}: {value!r} is beyond 64 bits")
+        low, high = feature.limits or (INT64_MIN, INT64_MAX)
+        if not low <= value <= high:
+            limit = f"{low} to {high}" if feature.limits else "64 bits"
+            return Detail("out_of_range_integer", loc, f"{where}: {value!r} is beyond {limit}")
     return _overflow_fault(feature, value, loc, where)
 
 

@@ -22,6 +22,7 @@ from onnxport.codec.faults import (
     value_faults,
     wrong_type,
 )
+from onnxport.codec.nested import Flaw, read_tensor
 from onnxport.datatypes import FLOAT32_OVERFLOW, INT64_MAX, MAX_EXACT_INTEGER
 from onnxport.errors import MAX_DETAILS, Detail, TooLarge, ValidationError
 from onnxport.signature import NULL_TOKEN, Feature, Signature
@@ -108,6 +109,8 @@ def read_columns(
 
 def _column(feature: Feature, values: Sequence[Any] | Array, *, wire: bool) -> Array | None:
     """The column, or None where a closer look is needed."""
+    if feature.is_tensor:
+        return _tensor_column(feature, values, wire=wire)
     if feature.is_string:
         return _string_column(feature, values)
     if isinstance(values, np.ndarray) and values.dtype.kind in "fiub":
@@ -130,9 +133,21 @@ def _column(feature: Feature, values: Sequence[Any] | Array, *, wire: bool) -> A
         return None
     if feature.overflow and bool((np.abs(array) >= FLOAT32_OVERFLOW).any()):
         return None
+    if feature.limits and bool(((array < feature.limits[0]) | (array > feature.limits[1])).any()):
+        return None
     if feature.refuses_unknown and not all_known(feature, array.tolist()):
         return None
     return array
+
+
+def _tensor_column(feature: Feature, values: Sequence[Any] | Array, *, wire: bool) -> Array | None:
+    rows = []
+    for value in values:
+        found = read_tensor(feature, value, wire=wire)
+        if isinstance(found, Flaw):
+            return None
+        rows.append(found)
+    return column_array(feature, rows)
 
 
 def _all_int64(array: Array) -> bool:

@@ -21,15 +21,18 @@ from onnxport.tensors import Arrays
 _TIMEOUT = 600
 
 
-def run_clean(content: bytes, feeds: Sequence[Arrays]) -> list[Arrays]:
+def run_clean(
+    content: bytes, feeds: Sequence[Arrays], *, rows_per_run: int = runtime.ROWS_PER_RUN
+) -> list[Arrays]:
     """Runs the graph in a clean process: `python -I`, with an import hook that keeps everything
-    else out.
+    else out. rows_per_run: at most so many rows at once.
     """
     with tempfile.TemporaryDirectory(prefix="onnxport-") as name:
         folder = Path(name)
         (folder / "model.onnx").write_bytes(content)
         listed = [_put(folder, index, arrays) for index, arrays in enumerate(feeds)]
-        (folder / "feeds.json").write_text(json.dumps(listed), "utf-8")
+        asked = {"feeds": listed, "rows_per_run": rows_per_run}
+        (folder / "feeds.json").write_text(json.dumps(asked), "utf-8")
         command = [sys.executable, "-I", str(Path(runtime.__file__)), name]
         try:
             done = subprocess.run(command, capture_output=True, timeout=_TIMEOUT, text=True)
@@ -48,11 +51,11 @@ def run_clean(content: bytes, feeds: Sequence[Arrays]) -> list[Arrays]:
 def _put(folder: Path, index: int, arrays: Arrays) -> dict[str, Any]:
     """Numbers as .npy files; strings as JSON, which keeps every character."""
     listed: dict[str, Any] = {}
-    for name, array in arrays.items():
+    for nth, (name, array) in enumerate(arrays.items()):
         if array.dtype == object:
-            listed[name] = array.ravel().tolist()
+            listed[name] = {"values": array.ravel().tolist(), "shape": list(array.shape)}
         else:
-            listed[name] = f"{index}-{name}.npy"
+            listed[name] = f"{index}-{nth}.npy"  # a tensor's own name may be no file's
             np.save(folder / listed[name], array)
     return listed
 

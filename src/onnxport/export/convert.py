@@ -109,7 +109,7 @@ def _with_texts(
     texts = {text.feature for text in emission.texts}
     unread = {places[name][0] for name in texts} - read
     kept = [tensor for tensor in tensors if tensor.name not in unread]
-    added = [Tensor(text.tensor, "BYTES", 1) for text in emission.texts]
+    added = [Tensor(text.tensor, "BYTES", (1,)) for text in emission.texts]
     placed = {n: ("", 0) if place[0] in unread else place for n, place in places.items()}
     return (*kept, *added), placed
 
@@ -128,8 +128,8 @@ def _layout(
     strings = [c.name for c in columns if c.used and c.is_string]
     places = {name: (NUMBERS, i) for i, name in enumerate(numbers)}
     places |= {name: (f"s{i}", 0) for i, name in enumerate(strings)}
-    tensors = [Tensor(NUMBERS, "FP64", len(numbers))] if numbers else []
-    tensors += [Tensor(f"s{i}", "BYTES", 1) for i in range(len(strings))]
+    tensors = [Tensor(NUMBERS, "FP64", (len(numbers),))] if numbers else []
+    tensors += [Tensor(f"s{i}", "BYTES", (1,)) for i in range(len(strings))]
     return tuple(tensors), places
 
 

@@ -70,11 +70,37 @@ def describe_model(
     row_bytes: int,
 ) -> dict[str, Any]:
     """The manifest as a JSON object. row_bytes: the widest tensor inside the graph, a row."""
+    needs = Needs(IR_VERSION, OPSET, RUNTIMES, _rows_per_run(row_bytes))
+    training = _training(subject, sample, target)
+    return describe(facts, signature, parity, _source(subject), needs, training)
+
+
+@dataclass(frozen=True, slots=True)
+class Needs:
+    """What a graph needs of ONNX Runtime. opset: by domain. onnxruntime: the releases that run it.
+    rows_per_run: how many rows may go through it at once.
+    """
+
+    ir: int
+    opset: Mapping[str, int]
+    onnxruntime: str
+    rows_per_run: int
+
+
+def describe(
+    facts: Facts,
+    signature: Signature,
+    parity: Parity,
+    source: Mapping[str, Any],
+    needs: Needs,
+    training: Mapping[str, Any],
+) -> dict[str, Any]:
+    """The manifest of any model. source: its library, class, versions and exporter."""
     now = datetime.now(UTC)
     model = {
         "name": facts.name,
         "version": facts.version or now.strftime("%Y.%m.%d-%H%M%S"),
-        "task": subject.task,
+        "task": signature.task,
         "created": now.strftime("%Y-%m-%dT%H:%M:%SZ"),
         "description": facts.description,
         "owner": facts.author,
@@ -85,19 +111,19 @@ def describe_model(
         "model": {key: value for key, value in model.items() if value is not None},
         **write_signature(signature),
         "runtime": {
-            "ir": IR_VERSION,
-            "opset": dict(OPSET),
-            "onnxruntime": RUNTIMES,
-            "min_onnxruntime": RUNTIMES.partition(",")[0].removeprefix(">="),
+            "ir": needs.ir,
+            "opset": dict(needs.opset),
+            "onnxruntime": needs.onnxruntime,
+            "min_onnxruntime": needs.onnxruntime.partition(",")[0].removeprefix(">="),
             "deny_onnxruntime": ["1.26.*", "1.27.*"],
             "locale": "C.UTF-8",
             "custom_ops": [],
             "external_data": False,
-            "rows_per_run": _rows_per_run(row_bytes),
+            "rows_per_run": needs.rows_per_run,
             **({"unicode": unicodedata.unidata_version} if signature.texts else {}),
         },
-        "source": _source(subject),
-        "training": _training(subject, sample, target),
+        "source": dict(source),
+        "training": dict(training),
         "parity": asdict(parity),
     }
     if facts.metadata:
@@ -137,6 +163,11 @@ def _under_cap(document: dict[str, Any], signature: Signature) -> dict[str, Any]
     """The manifest, with fewer categories told where it would be too large."""
     if len(canonical(document).encode()) <= CAPS[MANIFEST_KEY]:
         return document
+    if signature.task == "tensor":
+        raise ExportError(
+            f"the manifest would be larger than {CAPS[MANIFEST_KEY]:,} bytes, as the model has "
+            f"{len(signature.features):,} inputs and {len(signature.outputs):,} outputs; keep fewer outputs"
+        )
     if any(
         f.refuses_unknown and len(f.categories or ()) > MAX_CATEGORIES for f in signature.features
     ):
@@ -151,6 +182,11 @@ def _under_cap(document: dict[str, Any], signature: Signature) -> dict[str, Any]
             "or shorten metadata="
         )
     return shorter
+
+
+def exporter() -> str:
+    """This program and its version."""
+    return f"onnxport {version_of('onnxport')}"
 
 
 def _source(subject: Subject) -> dict[str, Any]:
@@ -168,7 +204,7 @@ def _source(subject: Subject) -> dict[str, Any]:
             "onnx": onnx.__version__,
             "python": platform.python_version(),
         },
-        "exporter": f"onnxport {version_of('onnxport')}",
+        "exporter": exporter(),
         "params_sha256": hashlib.sha256(repr(parameters).encode()).hexdigest(),
     }
 
@@ -251,8 +287,12 @@ def write(
     manifest: Mapping[str, Any],
     selftest: SelfTest,
     statistics: Mapping[str, Any],
+    *,
+    infers: bool = True,
 ) -> bytes:
-    """The model's bytes with the metadata inside and the digest over all of it."""
+    """The model's bytes with the metadata inside and the digest over all of it. infers: its inner
+    shapes are checked too, which not every graph of other tools stands.
+    """
     facts = manifest["model"]
     model.producer_name, model.producer_version = "onnxport", version_of("onnxport")
     model.doc_string = _summary(manifest)
@@ -273,7 +313,7 @@ def write(
             model.metadata_props.add(key=key, value=value)
     if model.ByteSize() > MAX_BYTES:
         raise ExportError("the model is larger than 2 GB, protobuf's limit; use a smaller one")
-    onnx.checker.check_model(model, full_check=True)
+    onnx.checker.check_model(model, full_check=infers)
     return seal(model.SerializeToString())
 
 

@@ -6,11 +6,9 @@ from __future__ import annotations
 
 import logging
 import os
-import tempfile
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -20,7 +18,6 @@ from onnxport.errors import (
     ModelFileError,
     ParityError,
     RequestError,
-    shorten,
 )
 from onnxport.export import document
 from onnxport.export.convert import Conversion, convert
@@ -39,6 +36,7 @@ from onnxport.export.sample_errors import library_says
 from onnxport.export.selftest import make_selftest
 from onnxport.export.subject import Subject, as_predicted, read_subject
 from onnxport.export.targets import name_targets
+from onnxport.export.written import check_path, write_file
 from onnxport.predictor import Model, load
 from onnxport.signature import Label, Signature
 
@@ -98,7 +96,7 @@ def save(
         raise ExportError("progress= takes a function of one line, such as print")
     if isinstance(redact, str):
         raise ExportError(f"redact= takes a list of features; pass [{redact!r}]")
-    target = _check_path(path)
+    target = check_path(path)
     facts = document.Facts(
         name=target.stem if name is None else name,
         version=version,
@@ -141,7 +139,7 @@ def save(
     sealed = document.write(conversion.model, manifest, selftest, statistics)
     tell(f"opening the file of {len(sealed):,} bytes as a server would")
     loaded = _reopen(sealed, oracle, sample, declines=judge.declines)
-    _write(target, sealed)
+    write_file(target, sealed)
     return Report(path=target, size=len(sealed), parity=parity, manifest=loaded.manifest)
 
 
@@ -158,25 +156,6 @@ def _judge(subject: Subject, signature: Signature, conversion: Conversion, oracl
         declines=bool(conversion.emission.undecided),
         jumpy=conversion.emission.jumpy,
     )
-
-
-def _check_path(path: str | os.PathLike[str]) -> Path:
-    try:
-        target = Path(path)
-        if target.is_dir():
-            raise ExportError(
-                f"{shorten(repr(str(path)))} is a folder; give the path of a file to write"
-            )
-        if not target.parent.is_dir():
-            raise ExportError(f"the folder of {target.name} doesn't exist; create it first")
-    except TypeError as err:
-        raise ExportError(
-            f"path= is of type {type(path).__name__}; save takes the estimator first, then a path"
-        ) from err
-    except (ValueError, OSError) as err:
-        why = err.strerror if isinstance(err, OSError) else str(err)
-        raise ExportError(f"{shorten(repr(path))} is no path that can be written: {why}") from err
-    return target
 
 
 def _convert(subject: Subject, X: Any, names: Sequence[str] | None) -> tuple[Sample, Conversion]:
@@ -309,26 +288,3 @@ def _reopen(sealed: bytes, oracle: Oracle, sample: Sample, *, declines: bool) ->
             "and parameters"
         ) from err
     return model
-
-
-def _write(target: Path, sealed: bytes) -> None:
-    """Writes the file beside its place and moves it there, so that no half file is ever seen."""
-    try:
-        handle, temporary = tempfile.mkstemp(dir=target.parent, prefix=".onnxport-")
-        try:
-            with os.fdopen(handle, "wb") as file:
-                file.write(sealed)
-            Path(temporary).chmod(0o666 & ~_umask())
-            Path(temporary).replace(target)
-        except BaseException:
-            Path(temporary).unlink(missing_ok=True)
-            raise
-    except (OSError, ValueError) as err:
-        why = err.strerror if isinstance(err, OSError) else str(err)
-        raise ExportError(f"{shorten(repr(target.name))} can't be written: {why}") from err
-
-
-def _umask() -> int:
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask

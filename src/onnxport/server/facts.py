@@ -24,6 +24,11 @@ def model_facts(model: Model) -> dict[str, Any]:
         "ignored": list(signature.ignored),
         "classes": list(signature.classes) or [list(each) for each in signature.target_classes],
         "targets": list(signature.targets),
+        "outputs": [
+            {"name": o.tensor, "datatype": o.datatype, "shape": list(o.shape)}
+            for o in signature.outputs
+            if o.shape is not None
+        ],
         "parity": {"accepted_mismatch": manifest.accepted_mismatch, **manifest.get("parity", {})},
         "format": manifest["format"],
         "digest": model.file.digest,
@@ -42,4 +47,15 @@ def _feature_facts(feature: Feature) -> dict[str, Any]:
         "maximum": feature.maximum,
         "unit": feature.unit,
         "description": feature.description,
+        **_tensor_facts(feature),
     }
+
+
+def _tensor_facts(feature: Feature) -> dict[str, Any]:
+    """What only whole tensors have, and integers with limits."""
+    facts: dict[str, Any] = {}
+    if feature.is_tensor:
+        facts |= {"datatype": feature.dtype, "shape": list(feature.shape or ())}
+    if feature.limits is not None:
+        facts["limits"] = list(feature.limits)
+    return facts

@@ -64,8 +64,7 @@ def health_operation(summary: str, *, can_refuse: bool) -> Operation:
 
 def example_row(model: Model) -> dict[str, Any]:
     """A stored row that is answered, without nulls if there is one."""
-    names, stored = model.signature.names, model.file.selftest
-    rows = [{name: stored.inputs[name][i] for name in names} for i in range(stored.rows)]
+    rows = [model.example(i) for i in range(model.file.selftest.rows)]
     rows.sort(key=lambda row: sum(value is None for value in row.values()))
     return next((row for row in rows if _is_answered(model, row)), rows[0])
 

@@ -59,6 +59,7 @@ CODES: dict[int, tuple[str, tuple[str, ...]]] = {
             "missing",
             "unknown_feature",
             "wrong_type",
+            "wrong_shape",
             "null_not_allowed",
             "unknown_category",
             "non_finite",
