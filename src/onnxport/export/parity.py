@@ -206,7 +206,8 @@ def _compare(
     scores = oracle.decisions(row_set.table)
     if scores is not None and judge.gives_decisions and graph_scores is not None:
         size = np.maximum(rules.scale, np.abs(scores))
-        decided = by_row(relative_difference(scores / size, graph_scores / size))
+        with np.errstate(invalid="ignore"):  # where both are infinite
+            decided = by_row(relative_difference(scores / size, graph_scores / size))
         largest = [part.max(axis=1, initial=0.0) for part in by_target(signature, decided)]
         difference = np.maximum(difference, np.column_stack(largest))
     elif scores is None:

@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from onnxport.datatypes import MAX_EXACT_INTEGER
 from onnxport.errors import ExportError, shorten
 from onnxport.export.graph import Array
 from onnxport.export.learned import NOTHING, Learned, distinct_nulls, is_missing
@@ -352,8 +353,16 @@ def _objects(column: SampleColumn, values: Array) -> Array:
     if column.kind == "boolean":
         plain[values == 1] = True
         plain[values == 0] = False
+    elif column.kind == "integer":
+        plain = np.array([_whole(value) for value in values.tolist()], dtype=object)
     plain[[is_missing(value) for value in values.tolist()]] = column.null
     return plain
+
+
+def _whole(value: Any) -> Any:
+    """An integer where the number is one that a double holds exactly."""
+    fits = isinstance(value, float) and abs(value) <= MAX_EXACT_INTEGER and value % 1 == 0
+    return int(value) if fits else value
 
 
 def _restore_series(column: SampleColumn, values: Array) -> Any:
@@ -397,7 +406,7 @@ def _restore_categorical(native: pd.CategoricalDtype, values: Array) -> Any:
     known = list(native.categories)
     own = {value: value for value in known}  # 1.0 becomes the category True
     items = [None if is_missing(v) else own.get(v, v) for v in values.tolist()]
-    unknown = list(dict.fromkeys(v for v in items if v is not None and v not in known))
+    unknown = list(dict.fromkeys(v for v in items if v is not None and v not in own))
     if not unknown:
         return pd.Categorical(items, dtype=native)
     objects = np.dtype(object) if native.categories.dtype == np.dtype(object) else None

@@ -107,10 +107,23 @@ def _raw(
         raise refuse(
             emission, estimator, Refusal("", reason, "Train it: lightgbm.train or update.")
         )
+    framed = hasattr(estimator, "feature_names_in_")
+    if framed and booster.pandas_categorical is None:
+        _no_categories(emission, estimator, columns)
     features = _features(emission, estimator, columns, booster.pandas_categorical or [])
-    if not hasattr(estimator, "feature_names_in_"):
+    if not framed:
         _check_rounding(emission, estimator, columns, model)
     return raw_scores(emission, estimator, features, model), model
+
+
+def _no_categories(emission: Emission, estimator: Any, columns: Columns) -> None:
+    if any(column.categories is not None for column in columns.items):
+        reason = (
+            "it keeps no record of pandas' categories, so LightGBM takes for their codes what each batch has "
+            "as categories"
+        )
+        nearest = "Pass codes as numbers, as in training, or train on the DataFrame."
+        raise refuse(emission, estimator, Refusal("X", reason, nearest))
 
 
 def _features(

@@ -194,6 +194,7 @@ def _fill(
             index=i,
             width=len(row),
             null=None if statistics[i] is None else columns.items[place].null,
+            categories=None,
         )
         for i, place in enumerate(missing.numbers)
     ]
@@ -217,7 +218,7 @@ def _fill_text(
         emission.categories.setdefault(column.origin.feature, set()).add(statistic)
     graph = emission.graph
     tensor = graph.node("Where", mask, graph.text(statistic), column.tensor)
-    return replace(column, tensor=tensor, index=0, width=1)
+    return replace(column, tensor=tensor, index=0, width=1, categories=None)
 
 
 @emits(MissingIndicator)
