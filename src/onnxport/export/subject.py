@@ -19,7 +19,7 @@ from sklearn.utils.validation import check_is_fitted
 from onnxport.errors import ExportError, UnsupportedModel, shorten
 from onnxport.export.graph import Array
 from onnxport.export.readers import readers
-from onnxport.export.registry import adapted, known, unknown
+from onnxport.export.registry import adapted, known, rule_of, unknown
 from onnxport.export.tasks import gives_probabilities, read_task
 from onnxport.signature import Label, Task, label_key
 
@@ -104,6 +104,8 @@ def _foreign(estimator: Any) -> ExportError:
         return ExportError(f"{estimator.__name__} is a class; pass a fitted object of it")
     if isinstance(estimator, (str, os.PathLike)):
         return ExportError("model= is a path; load the estimator first, and pass the object")
+    if any(rule_of(base) for base in kind.__mro__[1:]):
+        return unknown("", estimator)
     library, dot, _ = kind.__module__.partition(".")
     return UnsupportedModel(
         step="",

@@ -15,7 +15,9 @@ from sklearn.multioutput import ClassifierChain
 from sklearn.pipeline import Pipeline
 
 from onnxport.errors import ExportError, UnsupportedModel
+from onnxport.export.adapted import Adapted
 from onnxport.export.graph import Array
+from onnxport.export.registry import adapted
 from onnxport.signature import Task
 
 _OUTLIER, _INLIER = -1, 1
@@ -25,6 +27,8 @@ def read_task(estimator: Any) -> tuple[Task, tuple[Array, ...]]:
     """The task, and by target the labels in the order of their codes (none for numbers). Raises
     UnsupportedModel for an estimator that answers no rows.
     """
+    last = adapted(last_of(estimator))
+    estimator = last if isinstance(last, Adapted) else estimator
     predicts = hasattr(estimator, "predict")
     if is_classifier(estimator):
         return _read_classifier(estimator)

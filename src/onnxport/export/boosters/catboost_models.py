@@ -12,6 +12,7 @@ import numpy as np
 from catboost import CatBoost, CatBoostClassifier, CatBoostRanker, CatBoostRegressor
 from sklearn.base import ClassifierMixin, RegressorMixin
 
+from onnxport.errors import ExportError, UnsupportedModel
 from onnxport.export.adapted import Adapted
 from onnxport.export.boosters.catboost_categories import known_categories, text_of
 from onnxport.export.boosters.catboost_columns import tree_columns
@@ -34,7 +35,6 @@ from onnxport.export.registry import (
     adapts,
     emits,
     numbers_only,
-    refuse,
 )
 from onnxport.export.trees import add_leaves, tree_input
 
@@ -43,8 +43,12 @@ _MULTILABEL = ("MultiLogloss", "MultiCrossEntropy")
 
 def _refusal(native: Any) -> Refusal | None:
     """What no tree of such a model converts with."""
-    if not native.is_fitted():
-        return Refusal("", "it is not fitted", "Call fit before saving.")
+    if type(native) is CatBoostClassifier and not len(native.classes_):
+        return Refusal(
+            "loss_function",
+            "it holds a model of a regression loss, which has no classes",
+            "Load it into a CatBoostRegressor.",
+        )
     if native.get_text_feature_indices():
         return Refusal(
             "text_features",
@@ -82,8 +86,6 @@ def emit_classifier(emission: Emission, native: Any, columns: Columns) -> Classi
     once is given by its own raw number.
     """
     raw, dump = _raw(emission, native, columns)
-    if not len(native.classes_):
-        raise refuse(emission, native, _NO_CLASSES)
     graph = emission.graph
     if dump.width == 1:
         return _binary(emission, raw, dump.border)
@@ -155,7 +157,7 @@ def emit_raw(emission: Emission, native: Any, columns: Columns) -> Valued:
 
 
 class _Native(Adapted):
-    """A CatBoost model that comes alone. names: those of its features, unless it counts them only."""
+    """A CatBoost model that comes alone."""
 
     @property
     def n_features_in_(self) -> int:
@@ -163,10 +165,21 @@ class _Native(Adapted):
 
     @property
     def feature_names_in_(self) -> Array:
+        """object [features]. Raises AttributeError where it only counts them."""
         names = self.native.feature_names_
         if all(name.isdecimal() for name in names):
             raise AttributeError("feature_names_in_")
         return np.array(names, dtype=object)
+
+    @property
+    def categories_(self) -> list[Array]:
+        """That categorical features hold strings where there is no X: which ones, nobody knows."""
+        chosen = set(self.native.get_cat_feature_indices())
+        return [np.array([""] * (i in chosen), dtype=object) for i in range(self.n_features_in_)]
+
+    def get_params(self, **_: Any) -> dict[str, Any]:
+        parameters: dict[str, Any] = self.native.get_params()
+        return parameters
 
     def predict(self, X: Any) -> Array:
         return np.asarray(self.native.predict(X))
@@ -195,19 +208,32 @@ def _is_multilabel(native: Any) -> bool:
 
 @adapts(CatBoost, CatBoostRanker, CatBoostRegressor)
 def _as_values(native: Any) -> Any:
-    return NativeValues(native)
+    return NativeValues(_checked(native))
 
 
 @adapts(CatBoostClassifier)
 def _as_classes(native: Any) -> Any:
-    return NativeClasses(native)
+    return NativeClasses(_checked(native))
 
 
-def _native_refusal(estimator: Any) -> Refusal | None:
-    return _refusal(estimator.native)
+def _checked(native: Any) -> Any:
+    """The model, unless it doesn't convert: before X is read, which may hold texts and embeddings."""
+    name = type(native).__name__
+    if not native.is_fitted():
+        raise ExportError(f"{name} is not fitted; call fit before saving")
+    refusal = _refusal(native)
+    if refusal is not None:
+        raise UnsupportedModel(
+            step="",
+            estimator=name,
+            parameter=refusal.parameter,
+            reason=refusal.reason,
+            nearest=refusal.nearest,
+        )
+    return native
 
 
-@emits(NativeValues, check=_native_refusal)
+@emits(NativeValues)
 def emit_native_values(emission: Emission, estimator: Any, columns: Columns) -> Valued:
     """As its own class."""
     native = estimator.native
@@ -216,17 +242,10 @@ def emit_native_values(emission: Emission, estimator: Any, columns: Columns) -> 
     return result
 
 
-@emits(NativeClasses, check=_native_refusal)
+@emits(NativeClasses)
 def emit_native_classes(
     emission: Emission, estimator: Any, columns: Columns
 ) -> Classified | Several:
     """As its own class."""
     result: Classified | Several = emit_classifier(emission, estimator.native, columns)
     return result
-
-
-_NO_CLASSES = Refusal(
-    "loss_function",
-    "it holds a model of a regression loss, which has no classes",
-    "Load it into a CatBoostRegressor.",
-)
