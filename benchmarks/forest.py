@@ -1,4 +1,5 @@
-"""Our tree graphs beside plain skl2onnx's, on the same fitted models: size, speed, time of saving.
+"""Our tree graphs beside the public converters', on the same fitted models: size, speed, time of saving. These are
+skl2onnx's, onnxmltools' and CatBoost's own.
 
 make bench                        the whole table
 python benchmarks/forest.py 100   only models whose name holds "100"
@@ -14,8 +15,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import catboost
+import lightgbm
 import numpy as np
 import onnxruntime
+import xgboost
+from onnxmltools import convert_lightgbm, convert_xgboost
+from onnxmltools.convert.common.data_types import FloatTensorType
 from skl2onnx import to_onnx
 from sklearn import ensemble
 from sklearn.datasets import make_classification
@@ -63,6 +69,21 @@ CASES = (
         3,
     ),
     Case("HistGradientBoostingRegressor, 100", ensemble.HistGradientBoostingRegressor()),
+    Case("XGBClassifier, 100 trees", xgboost.XGBClassifier(n_jobs=2), 2),
+    Case("XGBClassifier, 100 trees, 3 classes", xgboost.XGBClassifier(n_jobs=2), 3),
+    Case("XGBRegressor, 100 trees", xgboost.XGBRegressor(n_jobs=2)),
+    Case("LGBMClassifier, 100 trees", lightgbm.LGBMClassifier(verbose=-1, n_jobs=2), 2),
+    Case("LGBMClassifier, 100 trees, 3 classes", lightgbm.LGBMClassifier(verbose=-1, n_jobs=2), 3),
+    Case("LGBMRegressor, 100 trees", lightgbm.LGBMRegressor(verbose=-1, n_jobs=2)),
+    Case(
+        "CatBoostClassifier, 100 trees",
+        catboost.CatBoostClassifier(100, verbose=0, allow_writing_files=False),
+        2,
+    ),
+    Case(
+        "CatBoostRegressor, 100 trees",
+        catboost.CatBoostRegressor(100, verbose=0, allow_writing_files=False),
+    ),
 )
 
 
@@ -76,7 +97,7 @@ class Result:
 
 
 def main(part: str) -> None:
-    print(f"onnxruntime {onnxruntime.__version__}, one thread; ours over skl2onnx's\n")
+    print(f"onnxruntime {onnxruntime.__version__}, one thread; ours over the public converter's\n")
     print(f"{'':56}  size  batch 1  batch 1,024  save")
     for case in CASES:
         if part in case.name:
@@ -95,8 +116,7 @@ def measure(case: Case) -> Result:
     target = y if case.classes else X[:, 0] * 3 + X[:, 1] ** 2 + y
     model = case.estimator.set_params(random_state=0).fit(X, target)
     single = X.astype(np.float32)
-    public = to_onnx(model, single[:1], target_opset=PUBLIC_OPSET, **_options(case, model))
-    theirs = public.SerializeToString()
+    theirs = _public(case, model, single)
     with tempfile.TemporaryDirectory() as folder:
         started = time.perf_counter()
         report = onnxport.save(model, Path(folder) / "m.onnx", X)
@@ -106,6 +126,26 @@ def measure(case: Case) -> Result:
         batch: _ratio(ours, X[:batch], theirs, single[:batch], n) for batch, n in BATCHES.items()
     }
     return Result(len(ours) / len(theirs), times, saving)
+
+
+def _public(case: Case, model: Any, single: Any) -> bytes:
+    """The graph that the model's public converter makes."""
+    library = type(model).__module__.partition(".")[0]
+    types = [("X", FloatTensorType([None, COLUMNS]))]
+    if library == "xgboost":
+        content: bytes = convert_xgboost(model, initial_types=types).SerializeToString()
+    elif library == "lightgbm":
+        content = convert_lightgbm(model, initial_types=types, zipmap=False).SerializeToString()
+    elif library == "catboost":
+        with tempfile.TemporaryDirectory() as folder:
+            model.save_model(f"{folder}/m.onnx", format="onnx")
+            content = (Path(folder) / "m.onnx").read_bytes()
+    else:
+        options = _options(case, model)
+        content = to_onnx(
+            model, single[:1], target_opset=PUBLIC_OPSET, **options
+        ).SerializeToString()
+    return content
 
 
 def _options(case: Case, model: Any) -> dict[str, Any]:
@@ -126,7 +166,7 @@ def _ratio(ours: bytes, X: Any, theirs: bytes, single: Any, repetitions: int) ->
 
 def _runner(content: bytes, X: Any) -> Any:
     options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = 1
+    options.intra_op_num_threads, options.log_severity_level = 1, 4
     session = onnxruntime.InferenceSession(content, options)
     feeds = {session.get_inputs()[0].name: X}
     session.run(None, feeds)
