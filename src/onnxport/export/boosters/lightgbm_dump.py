@@ -67,6 +67,11 @@ class LightModel:
     def iterations(self) -> int:
         return len(self.trees) // self.width
 
+    @cached_property
+    def linear(self) -> bool:
+        """Some leaves hold linear models."""
+        return any(tree.linear is not None for tree in self.trees)
+
 
 def read_model(booster: lightgbm.Booster) -> LightModel:
     """The model up to its best iteration, which is where `Booster.predict` ends."""

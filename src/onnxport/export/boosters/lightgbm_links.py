@@ -6,6 +6,8 @@ Sources: `ConvertOutput` in `src/objective/*_objective.hpp`, `Common::Softmax` i
 
 from __future__ import annotations
 
+import numpy as np
+
 from onnxport.export.boosters.lightgbm_dump import LightModel
 from onnxport.export.decisions import pair
 from onnxport.export.elementary import log1p
@@ -35,12 +37,15 @@ def answers(graph: Graph, raw: str, model: LightModel) -> str:
     return raw
 
 
-def classified(graph: Graph, raw: str, answer: str, width: int) -> Classified:
+def classified(graph: Graph, raw: str, answer: str, model: LightModel) -> Classified:
     """The label is the first of the largest probabilities, as they were rounded: not of the raw scores,
     which may differ where the probabilities are the same.
     """
-    proba = pair(graph, answer) if width == 1 else answer
-    return Classified(graph.node("ArgMax", proba, axis=1, keepdims=0), proba, raw)
+    proba = pair(graph, answer) if model.width == 1 else answer
+    compared = proba
+    if model.linear:  # whose answer to infinity may be NaN, which numpy takes for the largest
+        compared = graph.node("Where", graph.node("IsNaN", proba), graph.constant(np.inf), proba)
+    return Classified(graph.node("ArgMax", compared, axis=1, keepdims=0), proba, raw)
 
 
 def _logistic(graph: Graph, raw: str, sigmoid: float) -> str:

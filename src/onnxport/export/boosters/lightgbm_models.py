@@ -15,7 +15,7 @@ from onnxport.export.boosters.lightgbm_boosters import (
     adapt_booster,
 )
 from onnxport.export.boosters.lightgbm_categories import Features, with_codes
-from onnxport.export.boosters.lightgbm_dump import LightModel, read_model
+from onnxport.export.boosters.lightgbm_dump import LightModel, LightTree, read_model
 from onnxport.export.boosters.lightgbm_links import answers, classified
 from onnxport.export.boosters.lightgbm_trees import raw_scores
 from onnxport.export.graph import Columns
@@ -87,7 +87,7 @@ def _classified(
     emission: Emission, estimator: Any, columns: Columns, booster: lightgbm.Booster
 ) -> Classified:
     raw, model = _raw(emission, estimator, columns, booster)
-    return classified(emission.graph, raw, answers(emission.graph, raw, model), model.width)
+    return classified(emission.graph, raw, answers(emission.graph, raw, model), model)
 
 
 def _valued(
@@ -160,13 +160,22 @@ def _check_rounding(
     objects = columns.dtype.kind == "O" and isinstance(estimator, LightGBMBooster)
     if columns.dtype.kind not in "biu" and not objects:
         return
-    for tree in model.trees:
-        split = tree.threshold[~tree.categorical]
-        rounded = floor_rounded(split)
-        if (np.floor(split) != np.floor(rounded)).any() or (objects and (split != rounded).any()):
-            reason = (
-                "LightGBM rounds an array of integers or objects to float32, which its split points tell from "
-                "the numbers themselves"
-            )
-            nearest = "Fit on X.astype(float), or on a DataFrame, which it takes as float64."
-            raise refuse(emission, estimator, Refusal("X", reason, nearest))
+    nearest = "Fit on X.astype(float), or on a DataFrame, which it takes as float64."
+    if model.linear:
+        reason = "LightGBM rounds an array of integers to float32, and multiplies what it rounded"
+        raise refuse(emission, estimator, Refusal("linear_tree", reason, nearest))
+    if any(_tells_rounded(tree, whole=not objects) for tree in model.trees):
+        reason = (
+            "LightGBM rounds an array of integers or objects to float32, which its split points tell from "
+            "the numbers themselves"
+        )
+        raise refuse(emission, estimator, Refusal("X", reason, nearest))
+
+
+def _tells_rounded(tree: LightTree, *, whole: bool) -> bool:
+    """Whether a number is on one side of a split point, and on the other when rounded to float32."""
+    split = tree.threshold[~tree.categorical]
+    rounded = floor_rounded(split)
+    if whole:
+        split, rounded = np.floor(split), np.floor(rounded)
+    return bool((split != rounded).any())

@@ -54,13 +54,12 @@ def raw_scores(emission: Emission, estimator: Any, features: Features, model: Li
     wanted = _Wanted()
     splits = [_splits(tree, wanted) for tree in model.trees]
     columns, starts = _columns(emission, features, wanted)
-    linear = any(tree.linear for tree in model.trees)
     trees = [
-        _tree(tree, split, starts, i if linear else i % model.width)
+        _tree(tree, split, starts, i if model.linear else i % model.width)
         for i, (tree, split) in enumerate(zip(model.trees, splits, strict=True))
     ]
     x = tree_input(emission, estimator, columns, trees, single=False)
-    if not linear:
+    if not model.linear:
         return add_leaves(emission, trees, x, model.width)
     numbered = [replace(tree, value=_numbers(tree)) for tree in trees]
     leaves = add_leaves(emission, numbered, x, len(trees))
