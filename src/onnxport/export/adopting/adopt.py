@@ -1,0 +1,116 @@
+"""`adopt`: from an ONNX file of any tool to a model file that is proven to answer like it, or to a
+refusal. `examine` goes as far as it can and only tells.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from onnxport.errors import ExportError, shorten
+from onnxport.export import document
+from onnxport.export.adopting.describing import tensor_model, with_metadata
+from onnxport.export.adopting.doctor import diagnose
+from onnxport.export.adopting.findings import Finding, NotAdoptable
+from onnxport.export.adopting.preparing import Labels, Names, Progress, Wishes, prepare
+from onnxport.export.adopting.reading import read_original
+from onnxport.export.adopting.rewritten import recertify
+from onnxport.export.report import Report
+from onnxport.export.tensor_saving import save_tensors
+from onnxport.export.written import check_path
+
+log = logging.getLogger(__name__)
+
+STEPS = 7  # how often `adopt` says what it does
+
+
+def adopt(
+    path: str | os.PathLike[str],
+    out: str | os.PathLike[str],
+    *,
+    features: Names | None = None,
+    labels: Labels | None = None,
+    sample: str | os.PathLike[str] | None = None,
+    nullable: Sequence[str] = (),
+    outputs: Sequence[str] = (),
+    name: str | None = None,
+    version: str | None = None,
+    description: str | None = None,
+    author: str | None = None,
+    license: str | None = None,
+    progress: Progress | None = None,
+) -> Report:
+    """Makes a model file of an ONNX file that another tool wrote, after proving that it answers the
+    same in ONNX Runtime.
+
+    path: the ONNX file. out: the model file to write; written only when everything was proven.
+    features: names for the columns of its inputs, in their order, or `{name: {description, unit}}`.
+    labels: what the API calls the classes: a list in the order of the scores, or `{class: label}`.
+    sample: a file of real rows: .csv by feature, .json as a list of rows, .npz by input. Without it
+    rows are drawn.
+    nullable: features that take null, fed as NaN; `["*"]` for all that can. By default those of trees
+    that learned where missing values go.
+    outputs: the outputs that are answered, all by default.
+    name, version, description, author, license: for people; name is the stem of `out` by default.
+    progress: called with a line before each step that may take a while.
+
+    Returns a Report. Raises NotAdoptable, an ExportError, with a finding that says where, what, and
+    what to do, and ParityError where the graph answers differently. Then nothing is written.
+    """
+    tell = log.info if progress is None else progress
+    target = check_path(out)
+    facts = document.Facts(
+        name=target.stem if name is None else name,
+        version=version,
+        description=description,
+        author=author,
+        license=license,
+        metadata={},
+    )
+    document.check_facts(facts)
+    wishes = Wishes(features, labels, None if sample is None else Path(sample), nullable, outputs)
+    _check_wishes(wishes)
+    tell(f"reading {shorten(Path(path).name)}")
+    original = read_original(path)
+    if original.manifest is not None:
+        known = {"name": name, "version": version, "description": description}
+        known |= {"author": author, "license": license}
+        given = {key: value for key, value in known.items() if value is not None}
+        return recertify(original, target, given, progress=tell)
+    prepared = prepare(original, wishes, tell)
+    made = tensor_model(prepared)
+    return save_tensors(
+        made, target, with_metadata(facts, prepared), allow_mismatch=False, progress=tell
+    )
+
+
+def examine(path: str | os.PathLike[str], wishes: Wishes | None = None) -> list[Finding]:
+    """What stands between a file and a model file: all that the file itself tells, and, where nothing
+    incurable is among it, what trying it brings up. It can be adopted if all findings are curable.
+    """
+    try:
+        original = read_original(path)
+    except NotAdoptable as err:
+        return [err.finding]
+    findings = [*original.findings, *diagnose(original.model)]
+    if original.manifest is not None or any(not finding.curable for finding in findings):
+        return findings
+    try:
+        prepared = prepare(original, wishes or Wishes(), log.info)
+    except NotAdoptable as err:
+        return [*findings, err.finding]
+    return list(prepared.findings)
+
+
+def _check_wishes(wishes: Wishes) -> None:
+    for what in ("features", "labels", "nullable", "outputs"):
+        value = getattr(wishes, what)
+        if isinstance(value, str):
+            raise ExportError(f"{what}= takes a list; pass [{shorten(repr(value))}]")
+    given = list(
+        wishes.labels.values() if isinstance(wishes.labels, Mapping) else wishes.labels or ()
+    )
+    if len(set(map(str, given))) < len(given):
+        raise ExportError("labels= names two classes alike; give each a name of its own")
