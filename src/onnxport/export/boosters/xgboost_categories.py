@@ -7,7 +7,7 @@ Sources: `src/common/categorical.h`, `src/encoder/ordinal.h`, `pd_cat_inf` of
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -30,27 +30,41 @@ _NO_CATEGORY = Refusal(
 )
 
 
+_OTHER_CATEGORIES = Refusal(
+    "X",
+    "a column of categories has others than the model was trained on",
+    "Pass the X of training, or one whose columns have its dtypes.",
+)
+
+
 def codes_of(emission: Emission, estimator: Any, column: Column, known: Codes | None) -> Columns:
     """A feature as XGBoost sees it: a category by its code, NaN where it is missing. known: the
-    categories that the booster remembers, by which it codes anew; others keep the code that pandas
-    gives them.
+    categories that the booster remembers, by which it codes anew, and takes one that it doesn't know
+    for another; without them a category keeps the code that pandas gives it.
     """
     if column.categories is None:
         if column.kind == "string":
             raise refuse(emission, estimator, _NO_CATEGORY)
         return Columns((column,))
     categories = list(column.categories)
-    codes = list(range(len(categories)))
+    codes: list[int | None] = list(range(len(categories)))
     if known is not None:
-        found = [known.find(key) for key in keys_of(categories)]
-        categories = [c for c, code in zip(categories, found, strict=True) if code is not None]
-        codes = [code for code in found if code is not None]
+        codes = [known.find(key) for key in keys_of(categories)]
+    if None in codes:
+        raise refuse(emission, estimator, _OTHER_CATEGORIES)
     if column.origin is not None:
         emission.categories.setdefault(column.origin.feature, set()).update(categories)
-    return number_columns(_looked_up(emission, column, categories, codes), 1, finite=True)
+    found = _looked_up(emission, column, categories, codes)
+    if known is not None:
+        emission.undecided.append(
+            emission.graph.node("Equal", found, emission.graph.constant(_NOWHERE))
+        )
+    return number_columns(found, 1, finite=True)
 
 
-def _looked_up(emission: Emission, column: Column, categories: list[Any], codes: list[int]) -> str:
+def _looked_up(
+    emission: Emission, column: Column, categories: Sequence[Any], codes: Sequence[Any]
+) -> str:
     """The code of the category in each row, double [N, 1]."""
     if column.kind == "string":
         tensor, keys = column.tensor, np.array([*categories, NULL_TOKEN], dtype=object)

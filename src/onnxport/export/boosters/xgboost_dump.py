@@ -86,6 +86,14 @@ def _groups(parameters: Json) -> int:
     return max(1, int(parameters["num_class"]), int(parameters.get("num_target", 1)))
 
 
+def known_codes(booster: xgboost.Booster) -> dict[int, Codes]:
+    """By feature, the categories that a booster remembers: since 3.1, of pandas' columns."""
+    if "c" not in (booster.feature_types or ()):
+        return {}
+    boosted = json.loads(booster.save_raw("json"))["learner"]["gradient_booster"]
+    return _codes(_model(boosted).get("cats", {}))
+
+
 def read_booster(booster: xgboost.Booster, rounds: int | None) -> Dump:
     """Everything of a booster's first so many rounds, or of all."""
     document = json.loads(booster.save_raw("json"))
@@ -258,11 +266,8 @@ def _base(booster: xgboost.Booster, document: Json, groups: int) -> Array:
     """
     learner = document["learner"]
     learner = {**learner, "gradient_booster": _emptied(learner["gradient_booster"])}
-    content = json.dumps({**document, "learner": learner}).encode()
-    row = xgboost.DMatrix(
-        np.zeros((1, booster.num_features()), dtype=np.float32),
-        feature_names=booster.feature_names,
-        feature_types=booster.feature_types,
-    )
-    told = xgboost.Booster(model_file=bytearray(content)).predict(row, output_margin=True)
+    content = json.dumps({**document, "learner": learner}, ensure_ascii=False).encode()
+    empty = xgboost.Booster(model_file=bytearray(content))
+    row = xgboost.DMatrix(np.zeros((1, booster.num_features()), dtype=np.float32), nthread=1)
+    told = empty.predict(row, output_margin=True, validate_features=False)
     return np.array(np.broadcast_to(np.ravel(told), (groups,)), dtype=np.float32)

@@ -64,6 +64,11 @@ def _identity(_: Graph, raw: str) -> str:
     return raw
 
 
+def _exponential_of_doubles(graph: Graph, raw: str) -> str:
+    """Of survival:aft, which rounds at the end (`src/objective/aft_obj.cu`)."""
+    return graph.cast(graph.node("Exp", graph.to_double(raw)), TensorProto.FLOAT)
+
+
 def _hinge(graph: Graph, raw: str) -> str:
     above = graph.node("Greater", raw, graph.constant(0.0, np.float32))
     return graph.cast(above, TensorProto.FLOAT)
@@ -93,6 +98,6 @@ LINKS: Mapping[str, Callable[[Graph, str], str]] = {
     "reg:squarederror": _identity,
     "reg:squaredlogerror": _identity,
     "reg:tweedie": exponential,
-    "survival:aft": exponential,
+    "survival:aft": _exponential_of_doubles,
     "survival:cox": exponential,
 }

@@ -10,28 +10,33 @@ from typing import Any
 import numpy as np
 import xgboost
 from onnx import TensorProto
-from sklearn.base import ClassifierMixin, RegressorMixin
 
 from onnxport.export.adapted import Adapted
-from onnxport.export.boosters.xgboost_dump import groups_of, objective_of, read_booster
+from onnxport.export.boosters.xgboost_adapters import (
+    BoosterClassifier,
+    BoosterClassifierWithShares,
+    BoosterLabels,
+    BoosterRegressor,
+    ClassifierLabels,
+    KnownCategories,
+    gives_labels,
+)
+from onnxport.export.boosters.xgboost_dump import objective_of, read_booster
 from onnxport.export.boosters.xgboost_links import LINKS, softmax
 from onnxport.export.boosters.xgboost_trees import Asked, raw_scores
 from onnxport.export.decisions import code_from_raw, columns_of, pair
-from onnxport.export.graph import Array, Columns
+from onnxport.export.graph import Columns
 from onnxport.export.registry import (
     Classified,
     Emission,
+    Emitted,
     Refusal,
     Several,
     Valued,
-    adapts,
+    emit,
     emits,
     refuse,
 )
-
-_BINARY = frozenset({"binary:hinge", "binary:logistic", "binary:logitraw"})
-_MULTICLASS = frozenset({"multi:softmax", "multi:softprob"})
-_GIVING_SHARES = frozenset({"binary:logistic", "multi:softprob"})
 
 _UNKNOWN_OBJECTIVE = Refusal(
     "objective",
@@ -46,8 +51,6 @@ _UNKNOWN_BOOSTER = Refusal(
 
 
 def _check_classifier(estimator: Any) -> Refusal | None:
-    if not hasattr(estimator, "n_classes_"):
-        return None
     objective = objective_of(estimator.get_booster())
     if objective == "multi:softprob" and estimator.n_classes_ == 2:
         return Refusal(
@@ -55,146 +58,13 @@ def _check_classifier(estimator: Any) -> Refusal | None:
             "of two classes, predict takes multi:softprob for two labels a row",
             "Use objective='binary:logistic'.",
         )
-    if objective not in _MULTICLASS and groups_of(estimator.get_booster()) > 1:
-        return Refusal(
-            "y",
-            "it gives several labels a row, which it doesn't tell where it stands inside another "
-            "estimator",
-            "Save the classifier alone, or put it into a MultiOutputClassifier.",
-        )
     return None
 
 
-class _Booster(Adapted):
-    """A Booster, asked by a DMatrix as its users do."""
-
-    native: xgboost.Booster
-
-    @property
-    def n_features_in_(self) -> int:
-        return int(self.native.num_features())
-
-    @property
-    def feature_names_in_(self) -> Array:
-        """str [features]. Raises AttributeError where it was trained without names."""
-        if self.native.feature_names is None:
-            raise AttributeError("feature_names_in_")
-        return np.array(self.native.feature_names, dtype=object)
-
-    def get_params(self, **_: Any) -> dict[str, Any]:
-        return {"config": self.native.save_config()}
-
-    def _said(self, X: Any) -> Array:
-        booster = self.native
-        own = {"feature_names": booster.feature_names, "feature_types": booster.feature_types}
-        described = {} if hasattr(X, "columns") else own
-        answers: Array = booster.predict(xgboost.DMatrix(X, enable_categorical=True, **described))
-        return answers
-
-
-class BoosterRegressor(RegressorMixin, _Booster):  # type: ignore[misc]  # scikit-learn has no types
-    """A Booster whose answers are numbers."""
-
-    def predict(self, X: Any) -> Array:
-        """[N], or [N, targets] of several."""
-        return self._said(X)
-
-
-class BoosterClassifier(ClassifierMixin, _Booster):  # type: ignore[misc]
-    """A Booster of classes 0 to n - 1 that gives no probabilities."""
-
-    @property
-    def classes_(self) -> Array:
-        return np.arange(max(2, groups_of(self.native)))
-
-    def predict(self, X: Any) -> Array:
-        """The class of each row, int [N]: by the sign of binary:logitraw's margins."""
-        answers, objective = self._said(X), objective_of(self.native)
-        if objective == "multi:softprob":
-            return np.asarray(answers.argmax(axis=1))
-        if objective == "multi:softmax":
-            return np.asarray(answers, dtype=int)
-        return np.asarray(answers > (0 if objective == "binary:logitraw" else 0.5), dtype=int)
-
-
-class BoosterClassifierWithShares(BoosterClassifier):
-    """A Booster of classes 0 to n - 1 that gives probabilities."""
-
-    def predict_proba(self, X: Any) -> Array:
-        """[N, classes]."""
-        answers = self._said(X)
-        return answers if answers.ndim == 2 else np.column_stack([1 - answers, answers])
-
-
-class BoosterLabels(ClassifierMixin, _Booster):  # type: ignore[misc]
-    """A Booster of binary:logistic on several targets."""
-
-    @property
-    def classes_(self) -> list[Array]:
-        return [np.array([0, 1])] * groups_of(self.native)
-
-    def predict(self, X: Any) -> Array:
-        """Which labels each row has, int [N, targets]."""
-        return (self._said(X) > 0.5).astype(int)
-
-    def predict_proba(self, X: Any) -> Array:
-        """The probability of each label, [N, targets]."""
-        return self._said(X)
-
-
-class ClassifierLabels(ClassifierMixin, Adapted):  # type: ignore[misc]
-    """An XGBClassifier of several labels, which tells its classes as if it had one."""
-
-    native: Any
-
-    @property
-    def n_features_in_(self) -> int:
-        return int(self.native.n_features_in_)
-
-    @property
-    def feature_names_in_(self) -> Array:
-        names: Array = self.native.feature_names_in_
-        return names
-
-    @property
-    def classes_(self) -> list[Array]:
-        return [np.array([0, 1])] * groups_of(self.native.get_booster())
-
-    def get_params(self, **_: Any) -> dict[str, Any]:
-        parameters: dict[str, Any] = self.native.get_params()
-        return parameters
-
-    def predict(self, X: Any) -> Array:
-        answers: Array = self.native.predict(X)
-        return answers
-
-    def predict_proba(self, X: Any) -> Array:
-        shares: Array = self.native.predict_proba(X)
-        return shares
-
-
-@adapts(xgboost.Booster)
-def adapt_booster(booster: xgboost.Booster) -> Any:
-    """By its objective: a classifier, one of several labels, or a regressor."""
-    objective, groups = objective_of(booster), groups_of(booster)
-    if objective in _BINARY and groups > 1:
-        return (
-            BoosterLabels(booster) if objective == "binary:logistic" else BoosterRegressor(booster)
-        )
-    if objective in _BINARY or objective in _MULTICLASS:
-        shares = objective in _GIVING_SHARES
-        return (BoosterClassifierWithShares if shares else BoosterClassifier)(booster)
-    return BoosterRegressor(booster)
-
-
-@adapts(xgboost.XGBClassifier, xgboost.XGBRFClassifier)
-def adapt_classifier(model: Any) -> Any:
-    """The classifier itself, unless it gives several labels a row."""
-    if not model.__sklearn_is_fitted__() or model.n_classes_ != 2:
-        return model
-    booster = model.get_booster()
-    several = groups_of(booster) > 1 and objective_of(booster) not in _MULTICLASS
-    return ClassifierLabels(model) if several else model
+@emits(KnownCategories)
+def emit_known(emission: Emission, estimator: Any, columns: Columns) -> Emitted:
+    """The model itself: the signature keeps unknown categories away from it."""
+    return emit(emission, estimator.native, columns)
 
 
 def _answers(emission: Emission, estimator: Any, columns: Columns) -> tuple[str, str, str]:
@@ -230,8 +100,10 @@ def emit_regressor(emission: Emission, estimator: Any, columns: Columns) -> Valu
 
 
 @emits(xgboost.XGBClassifier, xgboost.XGBRFClassifier, check=_check_classifier)
-def emit_classifier(emission: Emission, estimator: Any, columns: Columns) -> Classified:
+def emit_classifier(emission: Emission, estimator: Any, columns: Columns) -> Classified | Several:
     """Of two classes the second where predict gives more than 0.5, whatever the objective."""
+    if gives_labels(estimator):
+        return _labels(emission, ClassifierLabels(estimator), columns)
     graph = emission.graph
     objective, raw, value = _answers(emission, estimator, columns)
     if objective == "multi:softmax":
@@ -258,6 +130,10 @@ def emit_booster_classifier(emission: Emission, estimator: Any, columns: Columns
 @emits(BoosterLabels, ClassifierLabels)
 def emit_labels(emission: Emission, estimator: Any, columns: Columns) -> Several:
     """Each label is given where its number is above 0.5."""
+    return _labels(emission, estimator, columns)
+
+
+def _labels(emission: Emission, estimator: Any, columns: Columns) -> Several:
     _, _, value = _answers(emission, estimator, columns)
     targets = len(estimator.classes_)
     parts = columns_of(emission.graph, value, targets)
