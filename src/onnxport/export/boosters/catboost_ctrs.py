@@ -40,13 +40,15 @@ class Combination:
 @dataclass(frozen=True, slots=True)
 class Ctr:
     """A statistic of the target over a combination. hashes: uint64 [known], of the combinations that
-    training saw. values: float32 [known], and unknown for all others.
+    training saw. values: float32 [known], and unknown for all others. of_target: it hangs on the target,
+    of several on one that the JSON doesn't tell.
     """
 
     combination: Combination
     hashes: Array
     values: Array
     unknown: float
+    of_target: bool
 
 
 def read_ctr(told: Any, numbers: Sequence[Any], tables: Mapping[str, Any]) -> Ctr:
@@ -63,6 +65,7 @@ def read_ctr(told: Any, numbers: Sequence[Any], tables: Mapping[str, Any]) -> Ct
         hashes=np.array([int(hash) for hash in rows[:, 0]], dtype=np.uint64),
         values=values,
         unknown=float(_statistic(told, np.zeros(1, dtype=np.float32), nothing)[0]),
+        of_target=not counters,
     )
 
 

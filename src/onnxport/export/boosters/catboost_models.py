@@ -35,10 +35,12 @@ from onnxport.export.registry import (
     adapts,
     emits,
     numbers_only,
+    refuse,
 )
 from onnxport.export.trees import add_leaves, tree_input
 
 _MULTILABEL = ("MultiLogloss", "MultiCrossEntropy")
+_SEVERAL = (*_MULTILABEL, "MultiRMSE", "MultiRMSEWithMissingValues", "SurvivalAft")
 
 
 def _refusal(native: Any) -> Refusal | None:
@@ -69,10 +71,14 @@ def _raw(emission: Emission, native: Any, columns: Columns) -> tuple[str, Dump]:
     known = known_categories(emission, native, columns)
     texts = sorted({text_of(category) for each in known.values() for category in each})
     dump = read_dump(native, texts)
+    if dump.loss in _SEVERAL and any(ctr.of_target for ctr in dump.ctrs):
+        raise refuse(emission, native, _WHICH_TARGET)
     numbers_only(emission, native, columns.pick(dump.numbers))
     seen = tree_columns(emission, native, columns, dump, known)
     x = tree_input(emission, native, seen, dump.trees, single=True, infinite=True)
-    raw, graph = add_leaves(emission, dump.trees, x, dump.width), emission.graph
+    graph = emission.graph
+    with np.errstate(over="ignore"):  # missing numbers lie beyond a border of -3.4e38, or of 3.4e38
+        raw = add_leaves(emission, dump.trees, x, dump.width)
     if dump.scale != 1:
         raw = graph.node("Mul", raw, graph.constant(dump.scale))
     if dump.bias.any():
@@ -130,6 +136,12 @@ def _spread(emission: Emission, raw: str, places: tuple[int, ...], classes: int)
 
 
 _NEVER = -1e300
+_WHICH_TARGET = Refusal(
+    "cat_features",
+    "it encodes categories by several targets, and CatBoost doesn't export by which",
+    "Raise one_hot_max_size above the number of categories, or fit a model for each target with "
+    "MultiOutputClassifier or MultiOutputRegressor.",
+)
 
 
 @emits(CatBoostRegressor, check=_refusal)
