@@ -220,7 +220,8 @@ def _ties(
     (left, right), target = pairs[:, parted], target[parted]
     here, there, wanted = take(base, left), take(base, right), labels[left, target]
     for feature in signature.features:  # only numbers have a way between them
-        if feature.is_string or feature.kind == "boolean" or feature.refuses_unknown:
+        whole = feature.kind == "integer" and not _takes_broken(oracle, here, feature)
+        if feature.is_string or feature.kind == "boolean" or feature.refuses_unknown or whole:
             here[feature.name] = there[feature.name]
     usable = oracle.answered(here)
     if usable.any():
@@ -231,6 +232,12 @@ def _ties(
         here, there = _closer(oracle, here, there, wanted, target)
     if len(wanted):
         yield RowSet("ties", stack([here, there]))
+
+
+def _takes_broken(oracle: Oracle, table: Table, feature: Feature) -> bool:
+    """Whether a whole number may be broken, unlike one that is a category."""
+    row = take(table, slice(0, 1))
+    return not rows_of(row) or oracle.answers(row | {feature.name: row[feature.name] + 0.5})
 
 
 def _labels(oracle: Oracle, table: Table, target: Array) -> Array:
