@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import click
 
+from onnxport.cli.adopting import adopt
 from onnxport.cli.commands import Commands, installed_version
 from onnxport.cli.files import check, inspect, openapi
 from onnxport.cli.predictions import predict
@@ -20,5 +21,5 @@ def main() -> None:
     """
 
 
-for command in (demo, export, inspect, check, predict, openapi, serve):
+for command in (demo, export, adopt, inspect, check, predict, openapi, serve):
     main.add_command(command)

@@ -110,7 +110,7 @@ def _print(report: Report, *, as_json: bool) -> None:
         return
     click.echo(repr(report))
     for repair in report.manifest["source"].get("repairs", ()):
-        click.echo(f"  mended  {repair}")
+        click.echo(f"  note  {repair}")
 
 
 def _list(text: str | None) -> list[str]:

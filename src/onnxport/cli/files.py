@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from onnxport.cli.adopting import print_findings
 from onnxport.cli.commands import FAILED, Command, is_url, read_api_key, say, url_options
 
 if TYPE_CHECKING:
@@ -19,16 +20,23 @@ JSON_OPTION = click.option("--json", "as_json", is_flag=True, help="Print JSON, 
 
 @click.command(cls=Command)
 @click.argument("model", type=click.Path(path_type=Path))
+@click.option(
+    "--doctor",
+    is_flag=True,
+    help="For an ONNX file of another tool: tell whether adopt can take it, and what it would mend.",
+)
 @JSON_OPTION
-def inspect(model: Path, as_json: bool) -> None:
-    """Show what a model file says of itself. Verifies the file, runs nothing."""
+def inspect(model: Path, doctor: bool, as_json: bool) -> int | None:
+    """Show what a model file says of itself. Verifies the file, runs nothing, unless --doctor is given."""
     from onnxport.display import describe
     from onnxport.modelfile import read_model_file
 
+    if doctor:
+        return print_findings(model, as_json=as_json)
     file = read_model_file(model)
     if as_json:
         click.echo(json.dumps(_facts(file), indent=2, ensure_ascii=False))
-        return
+        return None
     click.echo(describe(file.manifest))
     click.echo(
         f"file {model.name}\n"
@@ -37,6 +45,7 @@ def inspect(model: Path, as_json: bool) -> None:
         f"  self-test rows   {file.selftest.rows}\n"
         f"  digest           {file.digest}"
     )
+    return None
 
 
 def _facts(file: ModelFile) -> dict[str, Any]:

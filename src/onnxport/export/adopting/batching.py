@@ -14,7 +14,7 @@ from onnxport import runtime
 from onnxport.compare import relative_difference, worst
 from onnxport.errors import shorten
 from onnxport.export.adopting.findings import named, refusal
-from onnxport.export.adopting.oracles import Oracle, Unbatched
+from onnxport.export.adopting.oracles import Oracle, Unbatched, Uneven
 from onnxport.export.adopting.repairs import Feed, Repaired, copy, default_opset, sort
 from onnxport.export.adopting.sequences import View
 from onnxport.export.adopting.structure import (
@@ -81,6 +81,8 @@ def settle(repaired: Repaired, original: runtime.Graph, rows: Rows) -> Batching:
 def _of_any(repaired: Repaired, oracle: Oracle, rows: Rows) -> Batching:
     """A graph that takes any number of rows, if each is answered as if it were alone."""
     alone = replace(oracle, rows=1)
+    for arrays in rows(max(BATCHES)):
+        alone.each(arrays)
     operators = {node.op_type for node, _ in every_node(repaired.model.graph)}
     try:
         apart, where = _apart(alone, oracle, rows)
@@ -89,6 +91,9 @@ def _of_any(repaired: Repaired, oracle: Oracle, rows: Rows) -> Batching:
         whole = _whole(repaired, alone, rows)
         why = f"output {shorten(repr(str(err)))} has no entry a row"
         return _row_by_row(repaired, replace(alone, whole=whole), why)
+    except runtime.RuntimeRefusal:
+        whole = _whole(repaired, alone, rows)
+        return _row_by_row(repaired, replace(alone, whole=whole), "it refuses several rows at once")
     if apart <= TOLERANT:
         bar = STRICT if apart <= STRICT else TOLERANT
         return Batching(repaired.model, oracle, None, bar, ())
@@ -99,9 +104,13 @@ def _of_any(repaired: Repaired, oracle: Oracle, rows: Rows) -> Batching:
     raise refusal(
         "no_batch",
         named("output", where),
-        f"the answer to one row hangs on the rows beside it (by {apart:.3g})",
+        "the answer to one row hangs on the rows beside it" + _by(apart),
         "export the model with independent rows in the first dimension of every input",
     )
+
+
+def _by(apart: float) -> str:
+    return f" (by {apart:.3g})" if np.isfinite(apart) else ""
 
 
 def _check_not_sequence(operators: set[str], output: str) -> None:
@@ -198,7 +207,7 @@ def _made_dynamic(repaired: Repaired, oracle: Oracle, rows: Rows, size: int) -> 
             same = {each.name: Feed(each.name) for each in inputs(model)}
             changed = Oracle(graph, same, {name: View(name) for name in repaired.views})
             apart, _ = _against(oracle, changed, rows)
-        except (runtime.RuntimeRefusal, Unbatched):
+        except (runtime.RuntimeRefusal, Unbatched, Uneven):
             continue
         if apart <= TOLERANT:
             bar = STRICT if apart <= STRICT else TOLERANT

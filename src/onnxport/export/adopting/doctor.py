@@ -94,9 +94,7 @@ def _operators(model: onnx.ModelProto) -> Iterator[Finding]:
     for node, _ in nodes:
         if node.op_type in _RANDOM and node.domain in ("", "ai.onnx"):
             what = f"{node.op_type} answers differently each time, so nothing can be proven"
-            yield bar(
-                "random", named("node", node.name), what, "export it without random operators"
-            )
+            yield bar("random", _node(node), what, "export it without random operators")
     yield from _training(nodes)
 
 
@@ -104,7 +102,11 @@ def _training(nodes: Iterable[tuple[onnx.NodeProto, int]]) -> Iterator[Finding]:
     for node, _ in nodes:
         if node.op_type == "BatchNormalization" and attributes(node).get("training_mode"):
             what = "BatchNormalization in training mode makes one row hang on the others"
-            yield bar("training", named("node", node.name), what, "export it in evaluation mode")
+            yield bar("training", _node(node), what, "export it in evaluation mode")
+
+
+def _node(node: onnx.NodeProto) -> str:
+    return named("node", node.name or node.op_type)
 
 
 def _foreign(domain: str, operators: Counter[str]) -> Finding:
@@ -212,7 +214,7 @@ def _locales(model: onnx.ModelProto) -> Iterator[Finding]:
         locale = attributes(node).get("locale", b"").decode("utf-8", "replace") or "en_US"
         if locale not in LOCALES:
             what = f"it needs the locale {shorten(repr(locale))}, which slim images don't have"
-            yield cure("locale", named("node", node.name), what, "C.UTF-8 takes its place")
+            yield cure("locale", _node(node), what, "C.UTF-8 takes its place")
 
 
 def _checker(model: onnx.ModelProto) -> Iterator[Finding]:

@@ -24,6 +24,7 @@ class Slot:
 
     low, high: integers that are drawn. points: split points of its columns, each an array or None.
     words: strings, and codes: integers, that the graph knows. closed: it refuses other strings.
+    least, most: the integers that are answered, as far as they are known.
     """
 
     name: str
@@ -35,6 +36,8 @@ class Slot:
     words: tuple[str, ...] = ()
     codes: tuple[int, ...] = ()
     closed: bool = False
+    least: int | None = None
+    most: int | None = None
 
     @property
     def symbols(self) -> tuple[str, ...]:

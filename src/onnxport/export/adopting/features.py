@@ -179,6 +179,10 @@ def _limits(
     low, high = datatype(port).integers or (0, 0)
     if size is not None:
         low, high = max(low, -size), min(high, size - 1)
+    if slot.least is not None:
+        low = max(low, slot.least)
+    if slot.most is not None:
+        high = min(high, slot.most)
     if matrix:
         low, high = max(low, -MAX_EXACT_INTEGER), min(high, MAX_EXACT_INTEGER)
     return low, high

@@ -12,7 +12,7 @@ import onnx
 from onnxport import runtime
 from onnxport.errors import shorten
 from onnxport.export.adopting import versions
-from onnxport.export.adopting.findings import refusal
+from onnxport.export.adopting.findings import cure, refusal
 from onnxport.export.adopting.repairs import Feed, Repaired, copy, repair_locales
 from onnxport.export.adopting.sequences import View
 from onnxport.export.adopting.structure import Array
@@ -23,6 +23,10 @@ _BATCH = 256
 
 class Unbatched(Exception):
     """An output doesn't have one entry a row; the message is its name."""
+
+
+class Uneven(Exception):
+    """An output has another size for each row, though the rows have one; the message is its name."""
 
 
 @dataclass(frozen=True)
@@ -49,7 +53,7 @@ class Oracle:
             self._some({name: array[at : at + size] for name, array in arrays.items()})
             for at in range(0, max(count, 1), size)
         ]
-        return {name: np.concatenate([part[name] for part in parts]) for name in self.views}
+        return {name: _joined(name, [part[name] for part in parts]) for name in self.views}
 
     def _some(self, arrays: Mapping[str, Array]) -> Arrays:
         count = len(next(iter(arrays.values())))
@@ -66,11 +70,22 @@ class Oracle:
                 told[name] = value[:count]
         return told
 
+    def each(self, arrays: Mapping[str, Array]) -> None:
+        """Runs every row alone. Raises runtime.RuntimeRefusal for one that the original refuses."""
+        for row in range(len(next(iter(arrays.values())))):
+            self.run({name: array[row : row + 1] for name, array in arrays.items()})
+
     def run(self, arrays: Mapping[str, Array]) -> Arrays:
         """One run as it is: the answers as they come, whatever their shape."""
         fed = {self.feeds[name].input: self.feeds[name].of(array) for name, array in arrays.items()}
         raw = self.graph._run(fed)
         return {name: view.of(raw[view.output]) for name, view in self.views.items()}
+
+
+def _joined(name: str, parts: list[Array]) -> Array:
+    if len({part.shape[1:] for part in parts}) > 1:
+        raise Uneven(name)
+    return np.concatenate(parts)
 
 
 def _filled(array: Array, size: int) -> Array:
@@ -81,25 +96,29 @@ def _filled(array: Array, size: int) -> Array:
     )
 
 
-def open_original(original: onnx.ModelProto, repaired: Repaired) -> tuple[runtime.Graph, list[str]]:
-    """The least changed graph that this runtime opens, and what had to be changed for it."""
-    model, notes = copy(original), []
+def open_original(original: onnx.ModelProto, repaired: Repaired) -> runtime.Graph:
+    """The least changed graph that this runtime opens. Raises NotAdoptable where none does."""
+    model = copy(original)
+    if versions.opens(model) is None:
+        return runtime.Graph(model.SerializeToString())
+    versions.lower_ir(model)
+    versions.tidy(model)
+    repair_locales(model)
     reason = versions.opens(model)
-    if reason is not None:
-        versions.lower_ir(model)
-        versions.tidy(model)
-        repair_locales(model)
-        reason = versions.opens(model)
-        notes = [
-            "this runtime doesn't open the original as it is; its versions or locale were changed"
-        ]
-    if reason is not None:
-        other = versions.lowered(model) or versions.raised(model)
-        if other is None:
-            raise refusal("runtime", "", *_why(reason))
-        model, notes = other.model, [*notes, f"{other.note} before anything was compared"]
-        repaired.notes += notes
-    return runtime.Graph(model.SerializeToString()), notes
+    what = "this runtime doesn't open the original as it is"
+    if reason is None:
+        then = "what is compared is the original with its IR version or its locale changed"
+        repaired.findings.append(cure("runtime", "", what, then))
+        return runtime.Graph(model.SerializeToString())
+    other = versions.lowered(model) or versions.raised(model)
+    if other is None:
+        raise refusal("runtime", "", *_why(reason))
+    then = f"{other.note} before anything was compared"
+    repaired.findings.append(cure("runtime", "", what, then))
+    if versions.opens(repaired.model) is not None:
+        changed = versions.lowered(repaired.model) or versions.raised(repaired.model)
+        repaired.model = repaired.model if changed is None else changed.model
+    return runtime.Graph(other.model.SerializeToString())
 
 
 def _why(reason: str) -> tuple[str, str]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -17,10 +17,23 @@ from onnxport.export.adopting.doctor import diagnose
 from onnxport.export.adopting.drawing import draw
 from onnxport.export.adopting.ends import expected, with_ends
 from onnxport.export.adopting.features import Inputs, read_inputs, with_nulls
-from onnxport.export.adopting.findings import Finding, NotAdoptable, cure, listed, refusal
+from onnxport.export.adopting.findings import (
+    Finding,
+    NotAdoptable,
+    cure,
+    listed,
+    named,
+    refusal,
+)
 from onnxport.export.adopting.knowledge import Knowledge, know
 from onnxport.export.adopting.labels import Classifier, classify
-from onnxport.export.adopting.oracles import Oracle, open_original
+from onnxport.export.adopting.oracles import (
+    Oracle,
+    Unbatched,
+    Uneven,
+    open_original,
+    refused,
+)
 from onnxport.export.adopting.proving import (
     RowSets,
     able_to_take_null,
@@ -38,7 +51,7 @@ from onnxport.export.adopting.repairs import (
 from onnxport.export.adopting.samples import read_rows
 from onnxport.export.adopting.slots import Layout, datatype, lay_out, plain_slots
 from onnxport.export.adopting.sources import Found, find
-from onnxport.export.adopting.structure import Array, Dimension
+from onnxport.export.adopting.structure import Array, Dimension, opset
 from onnxport.export.adopting.structure import outputs as ports_out
 from onnxport.export.tensor_saving import (
     Ask,
@@ -81,6 +94,25 @@ class Prepared:
 
 def prepare(original: Original, wishes: Wishes, tell: Progress) -> Prepared:
     """Diagnoses, repairs and tries a file. Raises NotAdoptable for the first incurable finding."""
+    try:
+        return _prepare(original, wishes, tell)
+    except (Uneven, Unbatched) as err:
+        raise refusal(
+            "uneven_output",
+            named("output", str(err)),
+            "its size hangs on what is in a row, so the answers to several rows don't fit together",
+            "leave it out with --output, or export the model with a fixed number of entries",
+        ) from err
+    except runtime.RuntimeRefusal as err:
+        raise refusal(
+            "no_row",
+            "",
+            f"a drawn row doesn't run in the original ({refused(err)})",
+            "give rows that do: --sample FILE.npz, .json or .csv",
+        ) from err
+
+
+def _prepare(original: Original, wishes: Wishes, tell: Progress) -> Prepared:
     tell("diagnosing and repairing it")
     source = select(original.model, wishes.outputs)
     findings = [*original.findings, *diagnose(source)]
@@ -88,7 +120,7 @@ def prepare(original: Original, wishes: Wishes, tell: Progress) -> Prepared:
         if not finding.curable:
             raise NotAdoptable(finding)
     repaired = repair(source)
-    graph, _ = open_original(source, repaired)
+    graph = open_original(source, repaired)
     knowledge = know(repaired.model)
     found = find(metadata(original.model), original.path)
     inputs = read_inputs(
@@ -115,7 +147,7 @@ def prepare(original: Original, wishes: Wishes, tell: Progress) -> Prepared:
     repaired.model = batching.model
     _describe(batching, answers)
     classifier = classify(batching.model, batching.oracle.views, answers, wishes.labels, labelled)
-    told = [*findings, *inputs.findings, *(_told(note) for note in batching.notes)]
+    told = [*findings, *repaired.findings, *inputs.findings, *map(_told, batching.notes)]
     return _assembled(original, batching, features, inputs, classifier, sets, found, told)
 
 
@@ -137,12 +169,13 @@ def _trial_rows(layout: Layout) -> Callable[[int], list[Arrays]]:
 
 def _at_target(batching: Batching, layout: Layout) -> Batching:
     """The graph at an operator set that older runtimes know, where it still answers the same."""
+    if opset(batching.model) <= versions.TARGET_OPSET:
+        return batching
     lowered = versions.lowered(batching.model)
     if lowered is None or not lowers(batching, lowered.model.SerializeToString(), layout):
-        return batching
-    return Batching(
-        lowered.model, batching.oracle, batching.rows_per_run, batching.bar, batching.notes
-    )
+        note = f"it needs onnxruntime {versions.runtimes(batching.model)}"
+        return replace(batching, notes=(*batching.notes, note))
+    return replace(batching, model=lowered.model, notes=(*batching.notes, lowered.note))
 
 
 def _nullable(

@@ -11,7 +11,7 @@ import numpy as np
 from onnxport import runtime
 from onnxport.export.adopting.batching import Batching, difference_of
 from onnxport.export.adopting.drawing import STYLES, Slot, draw
-from onnxport.export.adopting.oracles import Oracle, Unbatched
+from onnxport.export.adopting.oracles import Oracle
 from onnxport.export.adopting.slots import Layout
 from onnxport.export.adopting.structure import Array
 from onnxport.export.tensor_saving import batches
@@ -21,6 +21,7 @@ Arrays = dict[str, Array]
 RowSets = list[tuple[str, Arrays]]
 
 _BUDGET = 8.0  # seconds that the original may take for all rows
+_BYTES = 128 * 1024**2  # that all rows and answers may take together
 _MOST, _FEWEST = 1000, 6
 _SEED = 5
 
@@ -54,11 +55,17 @@ def row_sets(
 def _affordable(oracle: Oracle, layout: Layout, sets: int) -> int:
     """How many rows a set may have, by how long the original takes for five."""
     rng = np.random.default_rng(_SEED)
-    since = time.perf_counter()
+    largest, since = 1, time.perf_counter()
     for sizes in layout.sizes:
-        oracle_answers(oracle, draw(layout.slots, sizes, 5, rng, "drawn"))
+        rows = draw(layout.slots, sizes, 5, rng, "drawn")
+        largest = max(largest, _row_bytes(rows) + _row_bytes(oracle_answers(oracle, rows) or {}))
     a_row = (time.perf_counter() - since) / (5 * len(layout.sizes))
-    return int(np.clip(_BUDGET / max(a_row * sets, 1e-9), _FEWEST, _MOST))
+    affordable = min(_BUDGET / max(a_row * sets, 1e-9), _BYTES / (largest * sets))
+    return int(np.clip(affordable, _FEWEST, _MOST))
+
+
+def _row_bytes(arrays: Arrays) -> int:
+    return sum(array.nbytes // max(len(array), 1) for array in arrays.values())
 
 
 def _with_nulls(rows: Arrays, nullable: Sequence[Feature], rng: np.random.Generator) -> Arrays:
@@ -90,7 +97,7 @@ def oracle_answers(oracle: Oracle, rows: Mapping[str, Array]) -> Arrays | None:
     """The original's answers, None where it refuses one of the rows."""
     try:
         return oracle(rows)
-    except (runtime.RuntimeRefusal, Unbatched, KeyError, ValueError):
+    except (runtime.RuntimeRefusal, KeyError, ValueError):
         return None
 
 

@@ -13,8 +13,7 @@ from onnx import TensorProto, helper
 
 from onnxport.errors import shorten
 from onnxport.export.adopting import versions
-from onnxport.export.adopting.doctor import LOCALES
-from onnxport.export.adopting.findings import listed, refusal
+from onnxport.export.adopting.findings import Finding, listed, refusal
 from onnxport.export.adopting.sequences import View, make_tensors
 from onnxport.export.adopting.structure import (
     Array,
@@ -44,12 +43,13 @@ class Feed:
 
 @dataclass
 class Repaired:
-    """A graph on its way: feeds and views tell how its inputs and outputs stand to the original's."""
+    """A graph on its way: feeds and views tell how its inputs and outputs stand to the original's,
+    findings what came up when it was tried."""
 
     model: onnx.ModelProto
     feeds: dict[str, Feed] = field(default_factory=dict)
     views: dict[str, View] = field(default_factory=dict)
-    notes: list[str] = field(default_factory=list)
+    findings: list[Finding] = field(default_factory=list)
 
 
 def copy(model: onnx.ModelProto) -> onnx.ModelProto:
@@ -93,53 +93,39 @@ def prune(model: onnx.ModelProto) -> None:
 
 
 def repair(original: onnx.ModelProto) -> Repaired:
-    """All repairs but those of the batch and of the operator set, on a copy."""
+    """All repairs but those of the batch and of the operator set, on a copy; the doctor tells of them."""
     model = copy(original)
     made = Repaired(model)
     if model.functions:
         model = made.model = onnx.inliner.inline_local_functions(model)
-        made.notes.append("functions were written out")
     versions.tidy(model)
-    if _drop_weights(model):
-        made.notes.append("weights are no inputs any more")
+    _drop_weights(model)
     if model.ir_version != versions.TARGET_IR:
         versions.lower_ir(model)
     made.views = make_tensors(model)
-    if any(view.labels is not None for view in made.views.values()):
-        made.notes.append("ZipMap was cut off; its labels are kept")
-    if any(view.item is not None for view in made.views.values()):
-        made.notes.append("a sequence of tensors became one output each")
-    if repair_locales(model):
-        made.notes.append("the locale became C.UTF-8")
+    repair_locales(model)
     made.feeds = _plain_inputs(model)
     _sort(model)
     return made
 
 
-def _drop_weights(model: onnx.ModelProto) -> bool:
+def _drop_weights(model: onnx.ModelProto) -> None:
     """Takes weights out of the list of inputs, where IR 3 put them (docs/IR.md)."""
     fed = {each.name for each in inputs(model)}
     weights = [info for info in model.graph.input if info.name not in fed]
     for info in weights:
         model.graph.input.remove(info)
-    return bool(weights)
 
 
-def repair_locales(model: onnx.ModelProto) -> bool:
+def repair_locales(model: onnx.ModelProto) -> None:
     """StringNormalizer under C.UTF-8, which exists everywhere; in place."""
-    changed = False
     for node, _ in every_node(model.graph):
-        if node.op_type != "StringNormalizer":
-            continue
-        locale = next((a for a in node.attribute if a.name == "locale"), None)
-        if locale is None:
-            node.attribute.append(helper.make_attribute("locale", "C.UTF-8"))
-        elif locale.s.decode("utf-8", "replace") in LOCALES:
-            continue
-        else:
-            locale.s = b"C.UTF-8"
-        changed = True
-    return changed
+        if node.op_type == "StringNormalizer":
+            locale = next((a for a in node.attribute if a.name == "locale"), None)
+            if locale is None:
+                node.attribute.append(helper.make_attribute("locale", "C.UTF-8"))
+            else:
+                locale.s = b"C.UTF-8"
 
 
 def _plain_inputs(model: onnx.ModelProto) -> dict[str, Feed]:

@@ -4,6 +4,8 @@ by trying the original.
 
 from __future__ import annotations
 
+import re
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import product
@@ -12,8 +14,9 @@ import numpy as np
 
 from onnxport import runtime
 from onnxport.datatypes import BY_NAME, Datatype
+from onnxport.errors import shorten
 from onnxport.export.adopting.drawing import Slot, draw
-from onnxport.export.adopting.findings import named, refusal
+from onnxport.export.adopting.findings import cure, named, refusal
 from onnxport.export.adopting.knowledge import Knowledge
 from onnxport.export.adopting.oracles import Oracle, refused
 from onnxport.export.adopting.repairs import Repaired
@@ -24,6 +27,11 @@ _SIZES = (5, 16, 32, 64, 3, 128, 224, 1, 2, 256, 8, 640)
 _HIGHS = (127, 9, 1, 0)
 _MOST_SIZES = 3
 _SEED = 17
+_ROWS = 4
+_MORE_SIZES = (7, 4, 6, 8, 9, 10, 12, 14, 20, 24, 48, 50, 77, 100, 196, 384, 512)
+_SLOW = 0.05  # seconds
+_FAR = {1: 2**7, 2: 2**15, 4: 2**30, 8: 2**40}
+_OUT_OF_BOUNDS = re.compile(r"out of (data )?bounds|indices element|out of range", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
@@ -58,7 +66,7 @@ def lay_out(
     slots = plain_slots(repaired, knowledge)
     oracle = Oracle(original, repaired.feeds, repaired.views)
     fixed = {each.shape[0] for each in inputs(repaired.model) if each.shape}
-    rows = max((size for size in fixed if isinstance(size, int)), default=1)
+    rows = max((size for size in fixed if isinstance(size, int)), default=0)
     if sample:
         shaped = tuple(_sizes_of(slots, group) for group in sample[:_MOST_SIZES])
         return Layout(_opened(oracle, _around(slots, sample), shaped[0], rows), shaped)
@@ -69,7 +77,10 @@ def lay_out(
         tried = tuple(replace(s, high=min(s.high, high)) if s in guessed else s for s in slots)
         sizes, reason = _running(oracle, tried, symbols, rows)
         if sizes:
-            return Layout(_opened(oracle, tried, sizes[0], rows), tuple(sizes))
+            if len(sizes) == 1 and len(symbols) == 1:
+                tried, sizes = _pinned(repaired, tried, sizes[0]), [{}]
+            opened = _opened(oracle, tried, sizes[0], rows)
+            return Layout(_bounded(oracle, opened, guessed, sizes[0], rows), tuple(sizes))
     where = named("input", slots[0].name) if len(slots) == 1 else ""
     raise refusal(
         "no_row",
@@ -91,11 +102,39 @@ def _running(
         try:
             rng = np.random.default_rng(_SEED)
             for style in ("drawn", "wide"):
-                oracle.run(draw(slots, sizes, rows, rng, style))
+                _run(oracle, draw(slots, sizes, rows or _ROWS, rng, style), rows)
             found.append(sizes)
         except (runtime.RuntimeRefusal, ValueError, KeyError) as err:
             reason = refused(err) if isinstance(err, runtime.RuntimeRefusal) else str(err)
     return found, reason
+
+
+def _pinned(
+    repaired: Repaired, slots: Sequence[Slot], sizes: Mapping[str, int]
+) -> tuple[Slot, ...]:
+    """Dimensions that the file calls dynamic and that run with one size alone get that size, in the
+    graph too: its exporter fixed what lies inside.
+    """
+    for info in repaired.model.graph.input:
+        for axis, dimension in enumerate(info.type.tensor_type.shape.dim):
+            size = sizes.get(dimension.dim_param or f"{info.name}:{axis}")
+            if axis and size is not None and not dimension.dim_value:
+                dimension.dim_value = size
+    told = ", ".join(f"{shorten(name)} = {size}" for name, size in sizes.items())
+    what = f"a dimension that the file calls dynamic runs with one size alone ({told})"
+    repaired.findings.append(cure("one_size", "", what, "it is fixed to that"))
+    return tuple(
+        replace(slot, shape=tuple(sizes.get(d, d) if isinstance(d, str) else d for d in slot.shape))
+        for slot in slots
+    )
+
+
+def _run(oracle: Oracle, arrays: Mapping[str, Array], rows: int) -> None:
+    """Runs the rows: together where the batch is fixed, else each alone."""
+    if rows > 1:
+        oracle.run(arrays)
+    else:
+        oracle.each(arrays)
 
 
 def _opened(
@@ -106,7 +145,7 @@ def _opened(
     for index, slot in enumerate(slots):
         if not slot.closed:
             continue
-        arrays = draw(slots, sizes, rows, np.random.default_rng(_SEED))
+        arrays = draw(slots, sizes, max(rows, 1), np.random.default_rng(_SEED))
         arrays[slot.name] = np.full(arrays[slot.name].shape, "\ue000unknown", dtype=object)
         try:
             oracle.run(arrays)
@@ -123,10 +162,91 @@ def _tries(symbols: Sequence[str]) -> Iterator[Mapping[str, int]]:
         return
     for size in _SIZES:
         yield dict.fromkeys(symbols, size)
-    if len(symbols) <= 3:
+    if 2 <= len(symbols) <= 3:
         for sizes in product((5, 16, 1, 32), repeat=len(symbols)):
             if len(set(sizes)) > 1:
                 yield dict(zip(symbols, sizes, strict=True))
+    for size in _MORE_SIZES:
+        yield dict.fromkeys(symbols, size)
+
+
+# ------------------------------------------------------------------------------------------- integers that are answered
+
+
+def _bounded(
+    oracle: Oracle,
+    slots: Sequence[Slot],
+    guessed: Sequence[Slot],
+    sizes: Mapping[str, int],
+    rows: int,
+) -> tuple[Slot, ...]:
+    """Slots of integers that pick from a table, with the smallest and the largest that it has: found
+    by trying, where the original says that an index is out of bounds.
+    """
+    names = {slot.name for slot in guessed}
+    since = time.perf_counter()
+    oracle.run(draw(slots, sizes, max(rows, 1), np.random.default_rng(_SEED)))
+    if time.perf_counter() - since > _SLOW:
+        return tuple(slots)
+    found = []
+    for slot in slots:
+        known = slot
+        if slot.name in names and slot.is_integer and not slot.codes:
+            far = _FAR[np.dtype(slot.dtype).itemsize]
+            least = _reach(oracle, slots, slot, slot.low, -far, sizes, rows)
+            most = _reach(oracle, slots, slot, slot.high, far, sizes, rows)
+            known = replace(slot, least=least, most=most)
+        found.append(known)
+    return tuple(found)
+
+
+def _reach(
+    oracle: Oracle,
+    slots: Sequence[Slot],
+    slot: Slot,
+    near: int,
+    far: int,
+    sizes: Mapping[str, int],
+    rows: int,
+) -> int | None:
+    """The last integer on the way from `near` to `far` that is answered; None where all are, or where
+    the original stops for another reason than the bounds of a table.
+    """
+    info = np.iinfo(slot.dtype)
+    far = min(max(far, int(info.min)), int(info.max))
+    if _answers(oracle, slots, slot, far, sizes, rows) is not False:
+        return None
+    step, good = (1 if far > near else -1), near
+    while _answers(oracle, slots, slot, good + step, sizes, rows) is True:
+        good, step = good + step, step * 2
+    while abs(step) > 1:
+        step = int(step / 2)
+        if _answers(oracle, slots, slot, good + step, sizes, rows) is True:
+            good += step
+    return good
+
+
+def _answers(
+    oracle: Oracle,
+    slots: Sequence[Slot],
+    slot: Slot,
+    value: int,
+    sizes: Mapping[str, int],
+    rows: int,
+) -> bool | None:
+    """Whether a row full of this integer is answered; None where it fails for another reason than an
+    index out of bounds.
+    """
+    arrays = draw(slots, sizes, max(rows, 1), np.random.default_rng(_SEED))
+    arrays[slot.name] = np.full_like(arrays[slot.name], value)
+    try:
+        oracle.run(arrays)
+    except runtime.RuntimeRefusal as err:
+        return False if _OUT_OF_BOUNDS.search(str(err)) else None
+    return True
+
+
+# ------------------------------------------------------------------------------------------- what the graph says
 
 
 @dataclass(frozen=True)
