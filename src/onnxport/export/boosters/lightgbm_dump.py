@@ -75,10 +75,11 @@ class LightModel:
 
 def read_model(booster: lightgbm.Booster) -> LightModel:
     """The model up to its best iteration, which is where `Booster.predict` ends."""
-    header, *blocks = booster.model_to_string(num_iteration=-1).split("\nTree=")
+    text = booster.model_to_string(num_iteration=-1).partition("\nend of trees")[0]
+    header, *blocks = text.split("\nTree=")
     facts = _facts(header)
     width = int(facts["num_tree_per_iteration"])
-    trees = [_read_tree(_facts(block.partition("\nend of trees")[0])) for block in blocks]
+    trees = [_read_tree(_facts(block)) for block in blocks]
     best = booster.best_iteration
     if best > 0:
         trees = trees[: best * width]

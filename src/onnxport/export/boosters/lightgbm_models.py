@@ -51,6 +51,13 @@ def _check_classifier(estimator: Any) -> Refusal | None:
             "with a function as objective, predict gives raw scores instead of labels and probabilities",
             "Fit with objective='binary', 'multiclass', 'multiclassova' or 'cross_entropy'.",
         )
+    width = estimator.booster_.num_model_per_iteration()
+    if width > 1 and width != len(estimator.classes_):
+        return Refusal(
+            "num_class",
+            "it gives more probabilities than there were classes in y",
+            "Leave num_class out: LightGBM counts the classes.",
+        )
     return _check_prediction(estimator)
 
 
