@@ -256,6 +256,18 @@ def test_categories_of_a_classifier(tmp_path: Path) -> None:
     _same(loaded, model, _fresh_categories())
 
 
+TARGETS = np.column_stack([BY_CATEGORY > 1, CATEGORIES["many"] > "v2", CATEGORIES["flag"]])
+
+
+@pytest.mark.parametrize("loss", ["MultiLogloss", "MultiRMSE"])
+def test_categories_encoded_by_several_targets(loss: str, tmp_path: Path) -> None:
+    kind = Classifier if loss == "MultiLogloss" else Regressor
+    model = kind(**(SMALL | {"iterations": 40}), loss_function=loss, cat_features=CHOSEN)
+    model.fit(CATEGORIES, TARGETS.astype(int))
+    loaded, _ = _save(model, CATEGORIES, tmp_path)
+    _same(loaded, model, _fresh_categories())
+
+
 FORMS: dict[str, Callable[[pd.DataFrame], Any]] = {
     "categories of pandas": lambda X: X.astype(dict.fromkeys(CHOSEN, "category")),
     "objects": lambda X: X.to_numpy(dtype=object),
@@ -468,7 +480,8 @@ def _without_x() -> Any:
 
 
 def _many_targets() -> Any:
-    model = Classifier(**SMALL, loss_function="MultiLogloss", cat_features=CHOSEN)
+    form = {"loss_function": "MultiLogloss", "grow_policy": "Depthwise"}
+    model = Classifier(**SMALL, **form, cat_features=CHOSEN)
     y = np.column_stack([BY_CATEGORY > 1, BY_CATEGORY > 3]).astype(int)
     return model.fit(CATEGORIES, y), CATEGORIES
 

@@ -15,6 +15,7 @@ import numpy as np
 from onnxport.export.graph import Array
 
 _EMPTY_BUCKET = 2**64 - 1
+COUNTERS = ("Counter", "FeatureFreq")  # which don't hang on the target
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,39 +41,35 @@ class Combination:
 @dataclass(frozen=True, slots=True)
 class Ctr:
     """A statistic of the target over a combination. hashes: uint64 [known], of the combinations that
-    training saw. values: float32 [known], and unknown for all others. of_target: it hangs on the target,
-    of several on one that the JSON doesn't tell.
+    training saw. values: float32 [known], and unknown for all others.
     """
 
     combination: Combination
     hashes: Array
     values: Array
     unknown: float
-    of_target: bool
 
 
-def read_ctr(told: Any, numbers: Sequence[Any], tables: Mapping[str, Any]) -> Ctr:
-    """One of `features_info.ctrs`, with its table of `ctr_data`. numbers: `float_features`."""
-    table = tables[told["identifier"]]
+def read_ctr(told: Any, numbers: Sequence[Any], table: Mapping[str, Any]) -> Ctr:
+    """One of `features_info.ctrs`, with its table as in `ctr_data`. numbers: `float_features`."""
     rows = np.array(table["hash_map"], dtype=object).reshape(-1, table["hash_stride"])
     rows = rows[[int(hash) != _EMPTY_BUCKET for hash in rows[:, 0]]]
     count, total = _counts(told, rows[:, 1:].astype(np.float32), table["counter_denominator"])
     values = _statistic(told, count, total)
-    counters = told["ctr_type"] in ("Counter", "FeatureFreq")
+    counters = told["ctr_type"] in COUNTERS
     nothing = np.array([table["counter_denominator"] if counters else 0], dtype=np.float32)
     return Ctr(
         combination=_combination(told["elements"], numbers),
         hashes=np.array([int(hash) for hash in rows[:, 0]], dtype=np.uint64),
         values=values,
         unknown=float(_statistic(told, np.zeros(1, dtype=np.float32), nothing)[0]),
-        of_target=not counters,
     )
 
 
 def _counts(told: Any, history: Array, denominator: int) -> tuple[Array, Array]:
     """What was counted, and of how many. history: float32 [known, numbers kept]."""
     kind, border = told["ctr_type"], told["target_border_idx"]
-    if kind in ("Counter", "FeatureFreq"):
+    if kind in COUNTERS:
         return history[:, 0], np.full(len(history), denominator, dtype=np.float32)
     if kind in ("BinarizedTargetMeanValue", "FloatTargetMeanValue"):
         return history[:, 0], history[:, 1]

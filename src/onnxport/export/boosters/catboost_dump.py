@@ -16,9 +16,14 @@ import numpy as np
 import pandas as pd
 from catboost import Pool
 
-from onnxport.export.boosters.catboost_ctrs import Ctr, read_ctr
+from onnxport.export.boosters.catboost_ctrs import COUNTERS, Ctr, read_ctr
+from onnxport.export.boosters.catboost_targets import tables_of_targets
 from onnxport.export.graph import Array
 from onnxport.export.treeoperator import Tree
+
+LABELS = ("MultiLogloss", "MultiCrossEntropy")
+# Losses of several targets, each of which may encode categories by itself.
+OF_TARGETS = (*LABELS, "MultiRMSE", "MultiRMSEWithMissingValues", "SurvivalAft")
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +48,7 @@ class Dump:
     border: float
     places: tuple[int, ...]
     hashes: Mapping[str, int]
+    complete: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,12 +67,11 @@ def read_dump(native: Any, texts: Sequence[str]) -> Dump:
     numbers = features.get("float_features") or []
     categories = features.get("categorical_features") or []
     values = [(i, hash) for i, each in enumerate(categories) for hash in each.get("values") or []]
-    ctrs = tuple(
-        read_ctr(each, numbers, document["ctr_data"]) for each in features.get("ctrs") or []
-    )
+    told = features.get("ctrs") or []
     scale, bias = document["scale_and_bias"]
     info = document["model_info"]
-    questions = _questions(numbers, len(values), features.get("ctrs") or [])
+    tables = _tables(native, texts, document)
+    questions = _questions(numbers, len(values), told)
     oblivious = document.get("oblivious_trees") or []
     width = len(bias)
     trees = [_oblivious(tree, questions, width) for tree in oblivious]
@@ -76,7 +81,7 @@ def read_dump(native: Any, texts: Sequence[str]) -> Dump:
         numbers=tuple(each["flat_feature_index"] for each in numbers),
         categories=tuple(each["flat_feature_index"] for each in categories),
         values=tuple((i, hash % 2**32) for i, hash in values),
-        ctrs=ctrs,
+        ctrs=tuple(read_ctr(c, numbers, t) for c, t in zip(told, tables or (), strict=False)),
         trees=tuple(trees) or (_lone_leaf(width),),
         width=width,
         scale=float(scale),
@@ -85,17 +90,36 @@ def read_dump(native: Any, texts: Sequence[str]) -> Dump:
         border=_logit(float(info.get("binclass_probability_threshold", 0.5))),
         places=_places(info),
         hashes={each["value"]: each["hash"] for each in found},
+        complete=tables is not None,
     )
 
 
 def _document(native: Any, texts: Sequence[str]) -> dict[str, Any]:
     """The model's JSON. It tells the hashes of the categories in a pool that is handed to it."""
+    document: dict[str, Any] = json.loads(_exported(native, texts, "json"))
+    return document
+
+
+def _exported(native: Any, texts: Sequence[str], form: str) -> str:
+    """The model in a format of text."""
     pool = _pool(native, texts) if texts else None
     with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "model.json"
-        native.save_model(str(path), format="json", pool=pool)
-        document: dict[str, Any] = json.loads(path.read_text("utf-8"))
-    return document
+        path = Path(folder) / "model"
+        native.save_model(str(path), format=form, pool=pool)
+        return path.read_text("utf-8")
+
+
+def _tables(
+    native: Any, texts: Sequence[str], document: Mapping[str, Any]
+) -> Sequence[Mapping[str, Any]] | None:
+    """A table for each CTR, in their order; None where they can't be told apart by target."""
+    ctrs = document["features_info"].get("ctrs") or []
+    counters = all(each["ctr_type"] in COUNTERS for each in ctrs)
+    if counters or _loss(document["model_info"]) not in OF_TARGETS:
+        return [document["ctr_data"][each["identifier"]] for each in ctrs]
+    if "trees" in document:  # the Python code knows oblivious ones only
+        return None
+    return tables_of_targets(_exported(native, texts, "python"), ctrs)
 
 
 def _pool(native: Any, texts: Sequence[str]) -> Pool:

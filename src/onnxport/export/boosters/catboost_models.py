@@ -16,7 +16,7 @@ from onnxport.errors import ExportError, UnsupportedModel
 from onnxport.export.adapted import Adapted
 from onnxport.export.boosters.catboost_categories import known_categories, text_of
 from onnxport.export.boosters.catboost_columns import tree_columns
-from onnxport.export.boosters.catboost_dump import Dump, read_dump
+from onnxport.export.boosters.catboost_dump import LABELS, Dump, read_dump
 from onnxport.export.decisions import (
     code_from_raw,
     code_from_sign,
@@ -27,6 +27,7 @@ from onnxport.export.decisions import (
 )
 from onnxport.export.graph import Array, Columns
 from onnxport.export.registry import (
+    Check,
     Classified,
     Emission,
     Refusal,
@@ -39,18 +40,9 @@ from onnxport.export.registry import (
 )
 from onnxport.export.trees import add_leaves, tree_input
 
-_MULTILABEL = ("MultiLogloss", "MultiCrossEntropy")
-_SEVERAL = (*_MULTILABEL, "MultiRMSE", "MultiRMSEWithMissingValues", "SurvivalAft")
-
 
 def _refusal(native: Any) -> Refusal | None:
     """What no tree of such a model converts with."""
-    if type(native) is CatBoostClassifier and not len(native.classes_):
-        return Refusal(
-            "loss_function",
-            "it holds a model of a regression loss, which has no classes",
-            "Load it into a CatBoostRegressor.",
-        )
     if native.get_text_feature_indices():
         return Refusal(
             "text_features",
@@ -66,13 +58,28 @@ def _refusal(native: Any) -> Refusal | None:
     return None
 
 
+def _classifier_refusal(native: Any) -> Refusal | None:
+    if not len(native.classes_):
+        return Refusal(
+            "loss_function",
+            "it holds a model of a regression loss, which has no classes",
+            "Load it into a CatBoostRegressor.",
+        )
+    return _refusal(native)
+
+
 def _raw(emission: Emission, native: Any, columns: Columns) -> tuple[str, Dump]:
     """What `prediction_type="RawFormulaVal"` gives, double [N, dump.width]."""
     known = known_categories(emission, native, columns)
     texts = sorted({text_of(category) for each in known.values() for category in each})
     dump = read_dump(native, texts)
-    if dump.loss in _SEVERAL and any(ctr.of_target for ctr in dump.ctrs):
-        raise refuse(emission, native, _WHICH_TARGET)
+    if not dump.complete:
+        reason = "it encodes categories by several targets, and CatBoost doesn't export by which"
+        nearest = (
+            "Set grow_policy='SymmetricTree' and leave the CTR types as they are, raise one_hot_max_size above "
+            "the number of categories, or fit a model for each target."
+        )
+        raise refuse(emission, native, Refusal("cat_features", reason, nearest))
     numbers_only(emission, native, columns.pick(dump.numbers))
     seen = tree_columns(emission, native, columns, dump, known)
     x = tree_input(emission, native, seen, dump.trees, single=True, infinite=True)
@@ -86,7 +93,7 @@ def _raw(emission: Emission, native: Any, columns: Columns) -> tuple[str, Dump]:
     return raw, dump
 
 
-@emits(CatBoostClassifier, check=_refusal)
+@emits(CatBoostClassifier, check=_classifier_refusal)
 def emit_classifier(emission: Emission, native: Any, columns: Columns) -> Classified | Several:
     """One raw number is the logit of the second class, several are one a class. A label of several at
     once is given by its own raw number.
@@ -95,7 +102,7 @@ def emit_classifier(emission: Emission, native: Any, columns: Columns) -> Classi
     graph = emission.graph
     if dump.width == 1:
         return _binary(emission, raw, dump.border)
-    if dump.loss in _MULTILABEL:
+    if dump.loss in LABELS:
         proba = columns_of(graph, expit(graph, raw), dump.width)
         raws = columns_of(graph, raw, dump.width)
         pairs = zip(raws, proba, strict=True)
@@ -136,12 +143,6 @@ def _spread(emission: Emission, raw: str, places: tuple[int, ...], classes: int)
 
 
 _NEVER = -1e300
-_WHICH_TARGET = Refusal(
-    "cat_features",
-    "it encodes categories by several targets, and CatBoost doesn't export by which",
-    "Raise one_hot_max_size above the number of categories, or fit a model for each target with "
-    "MultiOutputClassifier or MultiOutputRegressor.",
-)
 
 
 @emits(CatBoostRegressor, check=_refusal)
@@ -215,25 +216,25 @@ class NativeClasses(ClassifierMixin, _Native):  # type: ignore[misc]
 
 def _is_multilabel(native: Any) -> bool:
     loss = native._get_canonized_params().get("loss_function")
-    return isinstance(loss, str) and loss.startswith(_MULTILABEL)
+    return isinstance(loss, str) and loss.startswith(LABELS)
 
 
 @adapts(CatBoost, CatBoostRanker, CatBoostRegressor)
 def _as_values(native: Any) -> Any:
-    return NativeValues(_checked(native))
+    return NativeValues(_checked(native, _refusal))
 
 
 @adapts(CatBoostClassifier)
 def _as_classes(native: Any) -> Any:
-    return NativeClasses(_checked(native))
+    return NativeClasses(_checked(native, _classifier_refusal))
 
 
-def _checked(native: Any) -> Any:
+def _checked(native: Any, check: Check) -> Any:
     """The model, unless it doesn't convert: before X is read, which may hold texts and embeddings."""
     name = type(native).__name__
     if not native.is_fitted():
         raise ExportError(f"{name} is not fitted; call fit before saving")
-    refusal = _refusal(native)
+    refusal = check(native)
     if refusal is not None:
         raise UnsupportedModel(
             step="",
