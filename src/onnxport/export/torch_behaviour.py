@@ -60,6 +60,8 @@ class Answers:
 
     def _ask(self, rows: Rows) -> list[Array]:
         found = ask(self.flat, rows)
+        if len(found) != len(self.names):
+            raise Refused(f"it answers {len(found)} tensors in place of {len(self.names)}")
         if self.squeezed and len(rows[0]) == 1:
             found = [
                 answer[None] if answer.ndim == wanted - 1 else answer

@@ -49,7 +49,7 @@ def describe_inputs(made: Made, notes: Mapping[str, Mapping[str, str]]) -> list[
                 dtype=each.datatype,
                 tensor=made.tensors[index],
                 shape=each.sizes,
-                limits=limits.hull if limits is not None and limits.bounds(dtype) else None,
+                limits=None if limits is None else limits.within(dtype),
                 unit=note.get("unit"),
                 description=_described(made, index, note.get("description")),
             )

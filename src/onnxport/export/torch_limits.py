@@ -32,10 +32,10 @@ class Limits:
         """All places take the same integers."""
         return bool((self.low == self.low.min()).all() and (self.high == self.high.max()).all())
 
-    def bounds(self, datatype: Any) -> bool:
-        """Whether it takes less than the datatype can hold."""
+    def within(self, datatype: Any) -> tuple[int, int] | None:
+        """The hull, or None where that is all that the datatype can hold."""
         info = np.iinfo(datatype)
-        return self.hull != (_least(info), _most(info)) or not self.alike
+        return None if self.hull == (_least(info), _most(info)) else self.hull
 
 
 def integer_limits(

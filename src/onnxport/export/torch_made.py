@@ -27,7 +27,7 @@ from onnxport.export.torch_rounding import Rounding
 from onnxport.export.torch_rows import Draw, Rows
 from onnxport.export.torch_scores import CODE, PROBABILITIES, Scores, labelled
 from onnxport.export.torch_sizes import Sizes, find_sizes
-from onnxport.tensors import Arrays
+from onnxport.tensors import Array, Arrays
 
 _BATCHES = (5, 7, 11, 13, 3, 17, 19, 23, 29, 31)
 _UNSAFE = re.compile(r"[^A-Za-z0-9_.]+")
@@ -72,20 +72,42 @@ def make(flat: Flat, examples: Examples) -> Made:
     check_steady(answers, rows)
     exact = double_precision(answers, rows)
     check_rows_apart(answers, exact, rows)
-    captured = capture(flat, examples, _distinct(examples))
+    batch = _telling(flat, examples)
+    captured = capture(flat, examples, _distinct(batch))
     _check_dynamic(flat, examples, captured)
-    sizes = find_sizes(
-        captured, examples.batches[-1], lambda shapes: _answers_shapes(answers, examples, shapes)
-    )
+    sizes = find_sizes(captured, batch, lambda shapes: _answers_shapes(answers, examples, shapes))
     limits = tuple(_limits(flat, rows, index) for index in range(len(rows)))
     tensors = _tensor_names(examples.names, answers.names)
     model = add_guards(_named(captured, answers, examples, tensors), tensors, sizes, limits)
     return Made(answers, examples, tensors, sizes, limits, model, Rounding(answers, exact))
 
 
-def _distinct(examples: Examples) -> Rows:
-    """A batch for torch.export, of more than one row and of no other dimension's size."""
-    batch = examples.batches[-1]
+def _telling(flat: Flat, examples: Examples) -> Rows:
+    """The example with the longest dynamic dimensions: torch.export takes 1 for a constant."""
+
+    def shortest(batch: Sequence[Array]) -> tuple[int, str, int]:
+        sizes = [
+            (array.shape[axis], each.name, axis)
+            for each, array in zip(examples.inputs, batch, strict=True)
+            for axis in each.symbols
+        ]
+        return min(sizes, default=(2, "", 0))
+
+    batch = max(examples.batches, key=lambda one: shortest(one)[0])
+    size, name, axis = shortest(batch)
+    if size < 2:
+        raise unsupported(
+            flat.module,
+            f"dimension {axis} of {name!r} is dynamic, and {size} in the example, which torch.export "
+            "takes for a constant",
+            "Pass an example in which it is 2 or more.",
+            "dynamic_axes",
+        )
+    return list(batch)
+
+
+def _distinct(batch: Rows) -> Rows:
+    """More than one row, and as many as no other dimension has."""
     taken = {size for array in batch for size in array.shape[1:]}
     rows = next((size for size in _BATCHES if size not in taken), 37)
     places = np.arange(rows) % len(batch[0])

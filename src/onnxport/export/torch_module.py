@@ -64,6 +64,7 @@ class Flat(torch.nn.Module):  # type: ignore[misc]
         self.module = module
         self._keywords = None if keywords is None else tuple(keywords)
         self._scalings = tuple(scalings)
+        self.register_buffer("precision", torch.ones(()))  # float64 where all of it is
 
     def forward(self, *tensors: Any) -> tuple[Any, ...]:
         return tuple(tensor for _, tensor in named_tensors(self.answered(*tensors)))
@@ -71,7 +72,7 @@ class Flat(torch.nn.Module):  # type: ignore[misc]
     def answered(self, *tensors: Any) -> Any:
         """What the module itself answers."""
         given = [
-            tensor if scaling is None else _scaled(tensor, scaling)
+            tensor if scaling is None else _scaled(tensor, scaling, self.precision.dtype)
             for tensor, scaling in zip(tensors, self._scalings, strict=True)
         ]
         if self._keywords is None:
@@ -79,13 +80,13 @@ class Flat(torch.nn.Module):  # type: ignore[misc]
         return self.module(**dict(zip(self._keywords, given, strict=True)))
 
 
-def _scaled(tensor: Any, scaling: Scaling) -> Any:
+def _scaled(tensor: Any, scaling: Scaling, dtype: Any) -> Any:
     channels = (-1, *([1] * (tensor.dim() - 2)))
-    found = tensor.to(torch.float32) * scaling.scale
+    found = tensor.to(dtype) * scaling.scale
     if any(scaling.mean):
-        found = found - torch.tensor(scaling.mean, dtype=torch.float32).reshape(channels)
+        found = found - torch.tensor(scaling.mean, dtype=dtype).reshape(channels)
     if any(value != 1 for value in scaling.std):
-        found = found / torch.tensor(scaling.std, dtype=torch.float32).reshape(channels)
+        found = found / torch.tensor(scaling.std, dtype=dtype).reshape(channels)
     return found
 
 

@@ -45,16 +45,14 @@ class Rounding:
 
     def _others(self, rows: Rows) -> list[list[Array]]:
         if self.exact is not None:
-            return [self.exact.ask(in_double(rows))]
-        rng = np.random.default_rng(0)
-        moved = [
-            (array * (1 + _ULP * rng.choice([-1, 1], array.shape))).astype(array.dtype)
-            if array.dtype.kind == "f"
-            else array
-            for array in rows
-        ]
+            double = in_double(rows)
+            return [
+                self.exact.ask(double),
+                *(self.exact.ask(_moved(double, d)) for d in (_ULP, -_ULP)),
+            ]
+        moved = [_moved(rows, _ULP), _moved(rows, -_ULP)]
         with torch.backends.mkldnn.flags(enabled=False):
-            return [self.answers.ask(rows), self.answers.ask(moved)]
+            return [self.answers.ask(rows), *map(self.answers.ask, moved)]
 
     def noise(self, rows: Rows) -> Array:
         """Of each row, how far it may be off, relative to max(1, |answer|) of its largest element."""
@@ -63,6 +61,21 @@ class Rounding:
         for one, apart in zip(given, off, strict=True):
             found = np.maximum(found, apart / np.maximum(1, _largest(one)))
         return found
+
+
+def _moved(rows: Rows, share: float) -> Rows:
+    """The same rows with each number moved a little, so that exact ties are decided one way or the
+    other.
+    """
+    rng = np.random.default_rng(0)
+    return [
+        (array + share * np.maximum(np.abs(array), 1) * rng.standard_normal(array.shape)).astype(
+            array.dtype
+        )
+        if array.dtype.kind == "f"
+        else array
+        for array in rows
+    ]
 
 
 def _apart(one: Array, other: Array) -> Array:

@@ -61,6 +61,7 @@ _MOST_ROWS, _FEWEST_ROWS, _SECONDS = 2000, 64, 5.0
 _CLEAR = 1e-3  # how far the best label of a stored row is before the second
 _STORED = 32
 _SEED = 32
+_TRIED = 3  # refused rows of a set that are shown to the graph
 
 
 @dataclass(frozen=True)
@@ -222,10 +223,16 @@ def _check_opens(made: Made) -> None:
         raise unsupported(
             made.answers.flat.module,
             f"ONNX Runtime {runtime.VERSION} can't open its graph: {shorten(said, 200)}",
-            "Call module.float() and save that."
-            if torch.float64 in weights
-            else "Write this step with other operators.",
+            _way_out(made, double=torch.float64 in weights),
         ) from err
+
+
+def _way_out(made: Made, *, double: bool) -> str:
+    if double:
+        return "Call module.float() and save that."
+    if any(each.datatype == "INT32" for each in made.examples.inputs):
+        return "Pass integers as int64."
+    return "Write this step with other operators."
 
 
 def _row_count(made: Made) -> int:
@@ -280,10 +287,40 @@ def _comparable(
 
     kept = []
     for name, rows in drawn:
+        _check_refused(made, run, name, rows)
         fair = of_refused(partial(comparable, made.rounding, run, bar, name), rows)
         if fair.any():
             kept.append((name, [array[fair] for array in rows]))
     return kept
+
+
+def _check_refused(made: Made, run: Callable[[Rows], list[Array]], name: str, rows: Rows) -> None:
+    """The graph must not answer what the module refuses, of integers and sizes that the API takes."""
+    try:
+        made.answers.ask(rows)
+        return
+    except Refused:
+        places = [row for row in range(len(rows[0])) if _why_refused(made, rows, row)]
+    for row in places[:_TRIED]:
+        try:
+            got = run([array[row : row + 1] for array in rows])
+        except ExportError:
+            continue
+        if all(np.isfinite(values.astype(np.float64)).all() for values in got):
+            raise unsupported(
+                made.answers.flat.module,
+                f"it refuses a row of the set {name!r} that its graph would answer: "
+                f"{_why_refused(made, rows, row)}",
+                "Leave the check out of forward, or refuse such rows before the model.",
+            )
+
+
+def _why_refused(made: Made, rows: Rows, row: int) -> str:
+    try:
+        made.answers.ask([array[row : row + 1] for array in rows])
+    except Refused as err:
+        return str(err)
+    return ""
 
 
 def _no_rows(made: Made) -> list[tuple[str, Rows]]:

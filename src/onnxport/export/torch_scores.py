@@ -125,9 +125,9 @@ def decide(module: Any, model: onnx.ModelProto, scores: Array, width: int, asked
     operator = _last_operator(model)
     by_operator = _SAID_BY.get(operator, "logits")
     if by_operator == by_values and (by_operator != "logits" or not _all_shares(rows)):
-        return Scores(by_values, width, f"found: {_evidence(by_values, operator)}")
+        return Scores(by_values, width, f"found: {_evidence(by_values, operator, width)}")
     if by_values != "logits" and width > 1 and operator not in _SAID_BY:
-        return Scores(by_values, width, f"found: {_evidence(by_values, operator)}")
+        return Scores(by_values, width, f"found: {_evidence(by_values, operator, width)}")
     raise _ambiguous(module, operator, rows)
 
 
@@ -150,8 +150,10 @@ def _sum_to_one(rows: Array) -> bool:
     return bool((np.abs(rows.sum(axis=1) - 1) <= _SUM).all())
 
 
-def _evidence(kind: Kind, operator: str) -> str:
+def _evidence(kind: Kind, operator: str, width: int) -> str:
     ends = f"it ends in {operator}"
+    if width == 1 and kind == "probabilities":
+        return f"{ends}, and its values lie in [0, 1]"
     if kind == "logits":
         return f"{ends}, and its rows are no probabilities"
     share = "rows" if kind == "probabilities" else "exponentials of its rows"
@@ -230,7 +232,9 @@ def add_labels(model: onnx.ModelProto, scores: Scores) -> onnx.ModelProto:
     """The graph with `label_code` and `probabilities` in place of its only output: the exponentials in
     float64, the label the first of the largest scores.
     """
-    graph = model.graph
+    found = onnx.ModelProto()
+    found.CopyFrom(model)
+    graph = found.graph
     raw = graph.output[0].name
     shape = "labels/shape"
     graph.initializer.append(numpy_helper.from_array(np.array([-1, scores.width]), shape))
@@ -262,7 +266,7 @@ def add_labels(model: onnx.ModelProto, scores: Scores) -> onnx.ModelProto:
             helper.make_tensor_value_info(PROBABILITIES, onnx.TensorProto.DOUBLE, ["rows", labels]),
         ]
     )
-    return model
+    return found
 
 
 def _of_one_column(graph: onnx.GraphProto, share: str) -> list[onnx.NodeProto]:

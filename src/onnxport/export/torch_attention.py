@@ -1,0 +1,88 @@
+"""Attention as torch computes it: by torch.onnx itself it takes four dimensions only, and masked rows become NaN."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+import torch
+
+from onnxport.export.torch_module import Flat, Refused, ask
+from onnxport.tensors import Array
+
+
+def attention(*, plain: bool) -> dict[Any, Callable[..., Any]]:
+    """How to write scaled_dot_product_attention with simpler operators (aten/src/ATen/native/
+    transformers/attention.cpp, _scaled_dot_product_attention_math).
+
+    plain: rows of which all is masked are NaN, as in TransformerEncoder's own kernel, and not zero.
+    """
+
+    def decomposed(
+        query: Any,
+        key: Any,
+        value: Any,
+        attn_mask: Any = None,
+        dropout_p: float = 0.0,  # noqa: ARG001  (torch passes it; it is zero in evaluation)
+        is_causal: bool = False,
+        *,
+        scale: float | None = None,
+        enable_gqa: bool = False,
+    ) -> Any:
+        factor = math.sqrt(1 / math.sqrt(query.shape[-1]) if scale is None else scale)
+        if enable_gqa:
+            groups = query.shape[-3] // key.shape[-3]
+            key = key.repeat_interleave(groups, -3)
+            value = value.repeat_interleave(groups, -3)
+        scores = (query * factor) @ (key * factor).transpose(-2, -1)
+        if is_causal:
+            square = torch.ones(query.shape[-2], key.shape[-2], dtype=torch.bool)
+            attn_mask = square.tril()
+        if attn_mask is None:
+            return torch.softmax(scores, -1) @ value
+        if attn_mask.dtype == torch.bool:
+            scores = torch.where(attn_mask, scores, -math.inf)
+        else:
+            scores = scores + attn_mask
+        weights = torch.softmax(scores, -1)
+        if not plain and not is_causal:
+            nothing = scores.amax(-1, keepdim=True) == -math.inf
+            weights = torch.where(nothing, 0.0, weights)
+        return weights @ value
+
+    return {torch.ops.aten.scaled_dot_product_attention.default: decomposed}
+
+
+@contextmanager
+def masks_as_they_are() -> Iterator[None]:
+    """While a module is traced, nn.Transformer's layers don't look into a mask whether it is causal,
+    which they do for speed alone, and which no graph can.
+    """
+    layers = torch.nn.modules.transformer
+    before = layers._detect_is_causal_mask
+    try:
+        layers._detect_is_causal_mask = lambda mask, is_causal=None, size=None: bool(is_causal)  # noqa: ARG005
+        yield
+    finally:
+        layers._detect_is_causal_mask = before
+
+
+def masked_is_nan(flat: Flat, rows: Sequence[Array]) -> bool:
+    """Whether the module answers NaN where a mask leaves nothing: each input of booleans or integers
+    filled with either.
+    """
+    for index, array in enumerate(rows):
+        if array.dtype.kind not in "biu":
+            continue
+        for value in (0, 1):
+            filled = [*rows[:index], np.full_like(array, value), *rows[index + 1 :]]
+            try:
+                answers = ask(flat, filled)
+            except Refused:
+                continue
+            if any(np.isnan(answer).any() for answer in answers if answer.dtype.kind == "f"):
+                return True
+    return False
