@@ -22,7 +22,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import OneHotEncoder, OrdinalEncoder, StandardScaler
 
 import onnxport
-from onnxport.errors import UnsupportedModel
+from onnxport.errors import UnsupportedModel, ValidationError
 from onnxport.export.boosters.lightgbm_boosters import adapt_booster
 from onnxport.signature import NULL_TOKEN
 from tests.export import data
@@ -331,17 +331,37 @@ def test_ids_and_times(tmp_path: Path) -> None:
 
 
 def test_whole_numbers_in_arrays(tmp_path: Path) -> None:
-    """LightGBM rounds them to float32, which shows in ids alone."""
     X, y = data.ids()
-    model = Classifier(**SMALL)
-    small = X.to_numpy() % 10_000
-    _answers_alike(model.fit(small, y), small, small[::-1], tmp_path)
-    _answers_alike(model.fit(X.to_numpy(float), y), X.to_numpy(float), X.to_numpy(float), tmp_path)
-    with pytest.raises(UnsupportedModel, match=r"parameter X.*float32.*X\.astype\(float\)"):
-        onnxport.save(model.fit(X.to_numpy(), y), tmp_path / "m.onnx", X.to_numpy())
-    lines = Regressor(linear_tree=True, **SMALL).fit(small, y)
-    with pytest.raises(UnsupportedModel, match="parameter linear_tree"):
-        onnxport.save(lines, tmp_path / "m.onnx", small)
+    small, floats = X.to_numpy() % 10_000, X.to_numpy(float)
+    for array in (small, floats):
+        model = Classifier(**SMALL).fit(array, y)
+        _answers_alike(model, array, array[::-1], tmp_path)
+
+
+@pytest.mark.parametrize("linear_tree", [False, True])
+def test_rows_that_hang_on_their_batch_are_refused(linear_tree: bool, tmp_path: Path) -> None:
+    """LightGBM rounds an array of whole numbers to float32, unless a NaN in it makes it float64."""
+    X, y = data.ids()
+    array = X.to_numpy().copy()
+    if linear_tree:
+        array %= 2**23
+    model = Regressor(linear_tree=linear_tree, **SMALL).fit(array, y * 1.0)
+    report = onnxport.save(model, tmp_path / "m.onnx", array)
+    assert report.signature.output("refused") is not None
+    loaded = onnxport.load(tmp_path / "m.onnx")
+    points = np.concatenate(list(_splits(model).values()))
+    rng = np.random.default_rng(0)
+    rows = array[rng.integers(len(array), size=200)]
+    rows[:, 0] = np.floor(rng.choice(points, 200)) + rng.integers(-40, 40, 200)
+    rows[::9, 0] += 2**24 if linear_tree else 0
+    alone, apart = model.predict(rows), model.predict(rows.astype(float))
+    clear = alone == apart
+    assert 20 < clear.sum() < 200
+    found = [answer["prediction"] for answer in loaded.predict(rows[clear])]
+    assert found == alone[clear].tolist()
+    for row in rows[~clear][:10]:
+        with pytest.raises(ValidationError, match="a number is too large for it"):
+            loaded.predict(row[None, :])
 
 
 @pytest.mark.parametrize("dtype", ["float32", "object"])
@@ -401,7 +421,7 @@ def test_bare_boosters(parameters: dict[str, Any], classes: int, tmp_path: Path)
 
 def test_a_booster_answers_with_classes_or_numbers(tmp_path: Path) -> None:
     X, score = _numbers()
-    array = X.to_numpy()
+    array = X.to_numpy().copy()
     two = lgb.train({"objective": "binary"} | QUIET, lgb.Dataset(array, _classes(score, 2)), 5)
     report = onnxport.save(two, tmp_path / "m.onnx", array)
     assert (report.signature.task, report.signature.classes) == ("binary_classification", (0, 1))

@@ -183,8 +183,9 @@ def _decided(
     declined = got["refused"].ravel()
     if row_set.name == "heldout" and declined.mean() > _MOST_DECLINED:
         raise ExportError(
-            f"of {row_set.rows} rows drawn from X {int(declined.sum())} hang on which of several "
-            "equally near training rows the processor takes; use SimpleImputer or IterativeImputer"
+            f"of {row_set.rows} rows drawn from X {int(declined.sum())} are answered otherwise by the "
+            "library itself on another processor or in another batch; use SimpleImputer or "
+            "IterativeImputer instead of KNNImputer, and floats instead of integers for LightGBM"
         )
     kept = ~declined
     scores = None if graph_scores is None else graph_scores[kept]

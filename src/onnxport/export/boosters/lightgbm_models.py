@@ -6,6 +6,7 @@ from typing import Any
 
 import lightgbm
 import numpy as np
+from onnx import TensorProto
 
 from onnxport.datatypes import MAX_EXACT_INTEGER
 from onnxport.export.boosters.lightgbm_boosters import (
@@ -18,7 +19,7 @@ from onnxport.export.boosters.lightgbm_categories import Features, with_codes
 from onnxport.export.boosters.lightgbm_dump import LightModel, LightTree, read_model
 from onnxport.export.boosters.lightgbm_links import answers, classified
 from onnxport.export.boosters.lightgbm_trees import raw_scores
-from onnxport.export.graph import Columns
+from onnxport.export.graph import Columns, number_columns
 from onnxport.export.registry import (
     Classified,
     Emission,
@@ -118,9 +119,10 @@ def _raw(
     if framed and booster.pandas_categorical is None:
         _no_categories(emission, estimator, columns)
     features = _features(emission, estimator, columns, booster.pandas_categorical or [])
+    raw = raw_scores(emission, estimator, features, model)
     if not framed:
-        _check_rounding(emission, estimator, columns, model)
-    return raw_scores(emission, estimator, features, model), model
+        _mark_rounded(emission, estimator, features, model, raw)
+    return raw, model
 
 
 def _no_categories(emission: Emission, estimator: Any, columns: Columns) -> None:
@@ -158,31 +160,28 @@ def _features(
     return with_codes(emission, columns, dict(zip(chosen, categories, strict=True)))
 
 
-def _check_rounding(
-    emission: Emission, estimator: Any, columns: Columns, model: LightModel
+def _mark_rounded(
+    emission: Emission, estimator: Any, features: Features, model: LightModel, raw: str
 ) -> None:
-    """Of arrays LightGBM takes float32 and float64 as they are, and rounds all others to float32: whole
-    numbers beyond 2^24 are answered otherwise in a batch that holds NaN or a fraction, which is float64.
+    """Of arrays LightGBM takes float32 and float64 as they are, and rounds all others to float32: a batch
+    of whole numbers, unless it holds a NaN and so is float64. Rows in which that shows are left unanswered.
     """
-    objects = columns.dtype.kind == "O" and isinstance(estimator, LightGBMBooster)
-    if columns.dtype.kind not in "biu" and not objects:
-        return
-    nearest = "Fit on X.astype(float), or on a DataFrame, which it takes as float64."
-    if model.linear:
-        reason = "LightGBM rounds an array of integers to float32, and multiplies what it rounded"
-        raise refuse(emission, estimator, Refusal("linear_tree", reason, nearest))
-    if any(_tells_rounded(tree, whole=not objects) for tree in model.trees):
-        reason = (
-            "LightGBM rounds an array of integers or objects to float32, which its split points tell from "
-            "the numbers themselves"
-        )
+    kind = features.sources.dtype.kind
+    if kind == "O" and isinstance(estimator, LightGBMBooster):
+        reason = "LightGBM rounds an array of objects to float32"
+        nearest = "Train on X.astype(float), or on a DataFrame, which it takes as float64."
         raise refuse(emission, estimator, Refusal("X", reason, nearest))
+    if kind in "biu" and (model.linear or any(map(_tells_rounded, model.trees))):
+        graph = emission.graph
+        tensor = graph.rounded(graph.matrix(features.codes))
+        rounded = number_columns(tensor, len(features.codes))
+        other = raw_scores(emission, estimator, Features(rounded, rounded), model)
+        same = graph.cast(graph.node("Equal", raw, other), TensorProto.INT64)
+        every = graph.node("ReduceMin", same, graph.integers([1]), keepdims=1)
+        emission.undecided.append(graph.node("Not", graph.cast(every, TensorProto.BOOL)))
 
 
-def _tells_rounded(tree: LightTree, *, whole: bool) -> bool:
-    """Whether a number is on one side of a split point, and on the other when rounded to float32."""
+def _tells_rounded(tree: LightTree) -> bool:
+    """Whether a whole number is on one side of a split point, and on the other when it is rounded."""
     split = tree.threshold[~tree.categorical]
-    rounded = floor_rounded(split)
-    if whole:
-        split, rounded = np.floor(split), np.floor(rounded)
-    return bool((split != rounded).any())
+    return bool((np.floor(split) != np.floor(floor_rounded(split))).any())
