@@ -14,6 +14,7 @@ import pandas as pd
 import xgboost
 from sklearn.base import ClassifierMixin, RegressorMixin
 
+from onnxport.errors import ExportError
 from onnxport.export.adapted import Adapted
 from onnxport.export.boosters.xgboost_dump import (
     Codes,
@@ -167,8 +168,13 @@ class ClassifierLabels(ClassifierMixin, Adapted):  # type: ignore[misc]
 
 @adapts(xgboost.Booster)
 def adapt_booster(booster: xgboost.Booster) -> Any:
-    """By its objective: a classifier, one of several labels, or a regressor."""
-    objective, groups = objective_of(booster), groups_of(booster)
+    """By its objective: a classifier, one of several labels, or a regressor. Raises ExportError for
+    one that was never trained.
+    """
+    try:
+        objective, groups = objective_of(booster), groups_of(booster)
+    except xgboost.core.XGBoostError as err:
+        raise ExportError("the Booster holds no model; train or load one before saving") from err
     if objective in _BINARY and groups > 1:
         return (
             BoosterLabels(booster) if objective == "binary:logistic" else BoosterRegressor(booster)

@@ -13,6 +13,7 @@ from itertools import pairwise
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import xgboost
 
 from onnxport.export.graph import Array
@@ -55,9 +56,9 @@ class Grown:
 
 @dataclass(frozen=True, slots=True)
 class Dump:
-    """A booster. kind: gbtree, dart or gblinear. base: where the sums begin, float32 [groups].
-    weights: of gblinear, float32 [features + 1, groups], the bias last. codes: by feature, of those
-    whose categories the booster knows.
+    """A booster. kind: gblinear, gbtree (which newer versions call dart too) or dart. base: where the
+    sums begin, float32 [groups]. weights: of gblinear, float32 [features + 1, groups], the bias
+    last. codes: by feature, of those whose categories the booster knows.
     """
 
     kind: str
@@ -139,7 +140,7 @@ def _first_trees(model: Json, rounds: int | None) -> int:
 
 def _trees(boosted: Json, rounds: int | None) -> tuple[Grown, ...]:
     model = _model(boosted)
-    dropped = boosted.get("weight_drop") or [1.0] * len(model["trees"])
+    dropped = boosted.get("weight_drop") or model.get("weight_drop") or [1.0] * len(model["trees"])
     used = range(_first_trees(model, rounds))
     return tuple(_tree(model["trees"][i], model["tree_info"][i], dropped[i]) for i in used)
 
@@ -189,8 +190,8 @@ def _emptied(boosted: Json) -> Json:
         "tree_info": model["tree_info"][:count],
         "gbtree_model_param": {**model["gbtree_model_param"], "num_trees": str(count)},
     }
-    if "iteration_indptr" in model:
-        model["iteration_indptr"] = model["iteration_indptr"][:2]
+    shorter = {"iteration_indptr": 2, "weight_drop": count}
+    model |= {name: model[name][:end] for name, end in shorter.items() if name in model}
     if "gbtree" not in boosted:
         return {**boosted, "model": model}
     dropped = boosted["weight_drop"][:count]
@@ -249,14 +250,17 @@ def _pieces(whole: bytes, offsets: Sequence[int]) -> tuple[bytes, ...]:
 
 
 def keys_of(categories: Sequence[Any]) -> tuple[Any, ...]:
-    """The keys that XGBoost makes of a pandas column's categories. It counts a string's characters
-    where it should count bytes, so that a key may be a piece of another name
-    (`pd_cat_inf` of `xgboost/_data_utils.py`).
+    """The keys that XGBoost makes of a pandas column's categories, by its own function. Up to 3.2 it
+    counts a string's characters where it should count bytes, so that a key may be a piece of other
+    names.
     """
+    from xgboost._data_utils import pd_cat_inf  # which only versions that remember categories have
+
     if not all(isinstance(category, str) for category in categories):
         return tuple(categories)
-    ends = np.cumsum([0, *(len(category) for category in categories)]).tolist()
-    return _pieces("".join(categories).encode()[: ends[-1]], ends)
+    _, _, (offsets, names, *_) = pd_cat_inf(pd.Index(categories, dtype=object), pd.Series([0]))
+    whole = names if isinstance(names, bytes) else names.encode()[: len(names)]
+    return _pieces(whole, offsets.tolist())
 
 
 def _base(booster: xgboost.Booster, document: Json, groups: int) -> Array:

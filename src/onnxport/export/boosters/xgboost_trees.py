@@ -123,12 +123,10 @@ def _grown(dump: Dump, asked: Asked, sets: Sets, width: int) -> list[Tree]:
 
 
 def _added(grown: Grown, value: Array, dump: Dump, asked: Asked, target: int) -> Array:
-    """What a leaf adds to the sum: with dropout times the tree's weight, and asked in place as what
-    it changed in a sum that begins at the base.
+    """What a leaf adds to the sum: with dropout times the tree's weight, and by a dart booster asked
+    in place as what it changed in a sum that begins at the base.
     """
-    if dump.kind != "dart":
-        return value
-    if asked.in_place:
+    if dump.kind == "dart" and asked.in_place:
         value = (dump.base[target] + value) - dump.base[target]
     weighted: Array = value * grown.weight
     return weighted
