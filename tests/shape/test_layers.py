@@ -55,6 +55,7 @@ WORLDS = {
     "uvicorn": ("server",),
     "uvloop": ("server",),
     "xgboost": ("export",),
+    "yaml": ("export",),
 }
 ONE_IMPORTER = "joblib"  # reads pickles that the user vouches for: one module, easy to audit
 

@@ -16,7 +16,7 @@ from onnxport.export.adopting.doctor import diagnose
 from onnxport.export.adopting.findings import Finding, NotAdoptable
 from onnxport.export.adopting.preparing import Labels, Names, Progress, Wishes, prepare
 from onnxport.export.adopting.reading import read_original
-from onnxport.export.adopting.rewritten import recertify
+from onnxport.export.adopting.rewritten import recertify, write
 from onnxport.export.report import Report
 from onnxport.export.tensor_saving import save_tensors
 from onnxport.export.written import check_path
@@ -78,7 +78,7 @@ def adopt(
         known = {"name": name, "version": version, "description": description}
         known |= {"author": author, "license": license}
         given = {key: value for key, value in known.items() if value is not None}
-        return recertify(original, target, given, progress=tell)
+        return write(recertify(original, given, progress=tell), target)
     prepared = prepare(original, wishes, tell)
     made = tensor_model(prepared)
     return save_tensors(
@@ -95,9 +95,12 @@ def examine(path: str | os.PathLike[str], wishes: Wishes | None = None) -> list[
     except NotAdoptable as err:
         return [err.finding]
     findings = [*original.findings, *diagnose(original.model)]
-    if original.manifest is not None or any(not finding.curable for finding in findings):
+    if any(not finding.curable for finding in findings):
         return findings
     try:
+        if original.manifest is not None:
+            recertify(original, {}, progress=log.info)
+            return findings
         prepared = prepare(original, wishes or Wishes(), log.info)
     except NotAdoptable as err:
         return [*findings, err.finding]

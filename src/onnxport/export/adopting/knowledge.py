@@ -10,6 +10,7 @@ import numpy as np
 import onnx
 from onnx import numpy_helper
 
+from onnxport.datatypes import FLOAT32_OVERFLOW
 from onnxport.export.adopting.structure import (
     Array,
     attributes,
@@ -92,6 +93,8 @@ def _add_points(points: dict[int, set[float]], values: dict[str, object]) -> Non
         branching = np.array([mode != b"LEAF" for mode in modes])
         places, numbers = places[branching], numbers[branching]
     for place, number in zip(places.tolist(), numbers.tolist(), strict=False):
+        if not abs(number) < FLOAT32_OVERFLOW:  # "every number", as LightGBM writes it
+            continue
         points.setdefault(place, set()).add(number)
         points.setdefault(-1, set()).add(number)
 

@@ -35,9 +35,9 @@ from onnxport.export.adopting.oracles import (
     refused,
 )
 from onnxport.export.adopting.proving import (
+    Remembered,
     RowSets,
     able_to_take_null,
-    all_answers,
     lowers,
     row_sets,
 )
@@ -135,7 +135,8 @@ def _prepare(original: Original, wishes: Wishes, tell: Progress) -> Prepared:
     features = _nullable(batching.oracle, layout, inputs, knowledge, wishes)
     tell("asking the original file")
     sets = row_sets(batching, layout, features, sample)
-    answers = all_answers(batching.oracle, sets)
+    remembered = Remembered(batching.oracle, sets)
+    answers = remembered.every()
     if not answers:
         raise refusal(
             "no_row",
@@ -148,7 +149,9 @@ def _prepare(original: Original, wishes: Wishes, tell: Progress) -> Prepared:
     _describe(batching, answers)
     classifier = classify(batching.model, batching.oracle.views, answers, wishes.labels, labelled)
     told = [*findings, *repaired.findings, *inputs.findings, *map(_told, batching.notes)]
-    return _assembled(original, batching, features, inputs, classifier, sets, found, told)
+    return _assembled(
+        original, batching, features, inputs, classifier, remembered, sets, found, told
+    )
 
 
 def _told(note: str) -> Finding:
@@ -217,25 +220,24 @@ def _assembled(
     features: tuple[Feature, ...],
     inputs: Inputs,
     classifier: Classifier | None,
+    oracle: Ask,
     sets: RowSets,
     found: Found,
     findings: list[Finding],
 ) -> Prepared:
-    oracle = batching.oracle
     if classifier is None:
         model, outputs, ask = batching.model, _tensors(batching.model), oracle
-        labels: tuple[Label, ...] = ()
-        whole: Ask = ask
     else:
         model, outputs = with_ends(batching.model, classifier)
-        labels = classifier.labels
-
-        def whole(arrays: Arrays) -> Arrays:
-            return expected(oracle(arrays), classifier, outputs)
-
+        ask = _asked(oracle, classifier, outputs)
         findings += _about(classifier)
+    labels = () if classifier is None else classifier.labels
     signature = tensor_signature(features, inputs.tensors, outputs, labels)
-    return Prepared(original, model, signature, whole, sets, batching, found, tuple(findings))
+    return Prepared(original, model, signature, ask, sets, batching, found, tuple(findings))
+
+
+def _asked(oracle: Ask, classifier: Classifier, outputs: tuple[Output, ...]) -> Ask:
+    return lambda arrays: expected(oracle(arrays), classifier, outputs)
 
 
 def _about(classifier: Classifier) -> list[Finding]:

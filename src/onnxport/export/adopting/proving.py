@@ -10,7 +10,7 @@ import numpy as np
 
 from onnxport import runtime
 from onnxport.export.adopting.batching import Batching, difference_of
-from onnxport.export.adopting.drawing import STYLES, Slot, draw
+from onnxport.export.adopting.drawing import STYLES, draw
 from onnxport.export.adopting.oracles import Oracle
 from onnxport.export.adopting.slots import Layout
 from onnxport.export.adopting.structure import Array
@@ -20,9 +20,10 @@ from onnxport.signature import Feature
 Arrays = dict[str, Array]
 RowSets = list[tuple[str, Arrays]]
 
-_BUDGET = 8.0  # seconds that the original may take for all rows
+_BUDGET = 4.0  # seconds that the original may take for all rows
 _BYTES = 128 * 1024**2  # that all rows and answers may take together
 _MOST, _FEWEST = 1000, 6
+_MOST_ALONE = 200
 _SEED = 5
 
 
@@ -101,18 +102,30 @@ def oracle_answers(oracle: Oracle, rows: Mapping[str, Array]) -> Arrays | None:
         return None
 
 
-def all_answers(oracle: Oracle, sets: RowSets) -> list[Arrays]:
-    """The answers to all sets that the original answers whole; to each row where it refuses some."""
-    answers = []
-    for _, rows in sets:
-        given = oracle_answers(oracle, rows)
-        if given is not None:
-            answers.append(given)
-            continue
-        count = min(len(next(iter(rows.values()))), 200)
-        each = [{name: array[i : i + 1] for name, array in rows.items()} for i in range(count)]
-        answers += [a for a in (oracle_answers(oracle, row) for row in each) if a is not None]
-    return answers
+class Remembered:
+    """The original, asked once about each set of rows."""
+
+    def __init__(self, oracle: Oracle, sets: RowSets) -> None:
+        self._oracle, self._sets = oracle, sets
+        self._known = {id(rows): oracle_answers(oracle, rows) for _, rows in sets}
+
+    def __call__(self, rows: Arrays) -> Arrays:
+        known = self._known.get(id(rows))
+        return self._oracle(rows) if known is None else known
+
+    def every(self) -> list[Arrays]:
+        """The answers to all sets that the original answers whole; to each row where it refuses some."""
+        answers = []
+        for _, rows in self._sets:
+            given = self._known[id(rows)]
+            if given is not None:
+                answers.append(given)
+                continue
+            count = min(len(next(iter(rows.values()))), _MOST_ALONE)
+            each = [{name: array[i : i + 1] for name, array in rows.items()} for i in range(count)]
+            alone = (oracle_answers(self._oracle, row) for row in each)
+            answers += [answer for answer in alone if answer is not None]
+        return answers
 
 
 def lowers(batching: Batching, model: bytes, layout: Layout) -> bool:
@@ -144,7 +157,3 @@ def lowers(batching: Batching, model: bytes, layout: Layout) -> bool:
             if any(difference_of(wanted[name], got[name]) > batching.bar for name in wanted):
                 return False
     return True
-
-
-def slot_of(layout: Layout, name: str) -> Slot:
-    return next(slot for slot in layout.slots if slot.name == name)

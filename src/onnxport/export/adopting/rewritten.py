@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Mapping
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -32,9 +32,18 @@ log = logging.getLogger(__name__)
 _AGAIN = "save the estimator again, or adopt the file of the tool that came before"
 
 
+@dataclass(frozen=True)
+class Certified:
+    """A sealed file that has passed its self-test, not written yet."""
+
+    content: bytes
+    manifest: Manifest
+    parity: Parity
+
+
 def recertify(
-    original: Original, target: Path, given: Mapping[str, str], *, progress: Callable[[str], None]
-) -> Report:
+    original: Original, given: Mapping[str, str], *, progress: Callable[[str], None]
+) -> Certified:
     """Keeps the manifest where the graph still has its inputs and outputs and passes its self-test.
 
     given: facts that the caller names anew. Raises NotAdoptable with the reason where it doesn't.
@@ -49,7 +58,8 @@ def recertify(
     entries = {entry.key: entry.value for entry in original.model.metadata_props}
     selftest = _selftest(entries, manifest)
     progress(f"running its {selftest.rows} self-test rows")
-    told = _document(model, manifest, original.model, selftest, given)
+    parity = _parity(selftest, accepted_mismatch=manifest.accepted_mismatch)
+    told = _document(model, manifest, original.model, parity, given)
     sealed = document.write(model, told, selftest, _baseline(entries), infers=False)
     try:
         loaded = load(sealed)
@@ -58,18 +68,25 @@ def recertify(
         raise refusal(
             "rewritten", "", f"{_who(original.model)} changed its answers: {err}", _AGAIN
         ) from err
-    write_file(target, sealed)
-    rows = selftest.rows
-    parity = Parity(
-        rows=rows,
+    return Certified(sealed, loaded.manifest, parity)
+
+
+def write(certified: Certified, target: Path) -> Report:
+    write_file(target, certified.content)
+    return Report(target, len(certified.content), certified.parity, certified.manifest)
+
+
+def _parity(selftest: SelfTest, *, accepted_mismatch: bool) -> Parity:
+    return Parity(
+        rows=selftest.rows,
         row_sets=("selftest",),
         label_flips=0,
         max_abs=0.0,
         tolerance=selftest.tolerance,
         onnxruntime=runtime.VERSION,
-        rows_by_set={"selftest": rows},
+        accepted_mismatch=accepted_mismatch,
+        rows_by_set={"selftest": selftest.rows},
     )
-    return Report(path=target, size=len(sealed), parity=parity, manifest=loaded.manifest)
 
 
 def _plain(model: onnx.ModelProto) -> onnx.ModelProto:
@@ -130,7 +147,7 @@ def _document(
     model: onnx.ModelProto,
     manifest: Manifest,
     found: onnx.ModelProto,
-    selftest: SelfTest,
+    parity: Parity,
     given: Mapping[str, str],
 ) -> dict[str, Any]:
     """The old manifest, with what is true of the new graph."""
@@ -149,15 +166,5 @@ def _document(
         "rewritten_by": f"{_who(found)} {shorten(found.producer_version)}".strip(),
         "certified_by": document.exporter(),
     }
-    proven = Parity(
-        rows=selftest.rows,
-        row_sets=("selftest",),
-        label_flips=0,
-        max_abs=0.0,
-        tolerance=selftest.tolerance,
-        onnxruntime=runtime.VERSION,
-        accepted_mismatch=manifest.accepted_mismatch,
-        rows_by_set={"selftest": selftest.rows},
-    )
-    told["parity"] = asdict(proven)
+    told["parity"] = asdict(parity)
     return told
