@@ -9,7 +9,7 @@ if TYPE_CHECKING:
     from onnxport import errors
     from onnxport.client import Client
     from onnxport.errors import OnnxportError
-    from onnxport.export import save
+    from onnxport.export import adopt, save
     from onnxport.predictor import Model, load
     from onnxport.server import create_app, router
 
@@ -17,6 +17,7 @@ __all__ = [
     "Client",
     "Model",
     "OnnxportError",
+    "adopt",
     "create_app",
     "errors",
     "load",
@@ -29,12 +30,13 @@ _HOMES = {
     "Client": "onnxport.client",
     "Model": "onnxport.predictor",
     "OnnxportError": "onnxport.errors",
+    "adopt": "onnxport.export.adopting",
     "create_app": "onnxport.server",
     "load": "onnxport.predictor",
     "router": "onnxport.server",
     "save": "onnxport.export",
 }
-_EXTRA = {"save": "export"}
+_EXTRA = {"adopt": "export", "save": "export"}
 
 
 def __getattr__(name: str) -> Any:

@@ -2,6 +2,7 @@
 and pandas.
 """
 
+from onnxport.export.adopting import adopt
 from onnxport.export.saving import save
 
-__all__ = ["save"]
+__all__ = ["adopt", "save"]

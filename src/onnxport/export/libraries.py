@@ -37,6 +37,12 @@ def load_installed() -> list[str]:
     return found
 
 
+def is_torch_module(model: Any) -> bool:
+    """Whether it is a torch.nn.Module; torch needn't be there to tell."""
+    names = {(kind.__module__, kind.__name__) for kind in type(model).__mro__}
+    return ("torch.nn.modules.module", "Module") in names
+
+
 def version_of_library(kind: type) -> dict[str, Any]:
     """The version of the library that a class comes from, where it tells one."""
     name = library_of(kind)

@@ -26,6 +26,7 @@ from onnxport.export.explain import explain
 from onnxport.export.graph import Array
 from onnxport.export.imagine import imagine_columns, imagine_sample
 from onnxport.export.learned import is_missing, learned
+from onnxport.export.libraries import is_torch_module
 from onnxport.export.oracle import Oracle
 from onnxport.export.parity import Judge, Parity, prove
 from onnxport.export.probes import check_nulls, probe
@@ -64,16 +65,21 @@ def save(
     redact: Sequence[str] = (),
     allow_mismatch: bool = False,
     progress: Progress | None = None,
+    dynamic_axes: Mapping[str, Mapping[int, str] | Sequence[int]] | None = None,
+    preprocessing: Mapping[str, Mapping[str, Any]] | None = None,
+    outputs: str | None = None,
 ) -> Report:
-    """Saves a fitted estimator as one self-describing ONNX file, after proving that it answers the
-    same.
+    """Saves a fitted estimator or a PyTorch module as one self-describing ONNX file, after proving
+    that it answers the same.
 
     model: a fitted scikit-learn classifier, regressor, outlier detector, clusterer or transformer,
-    a model of XGBoost, LightGBM or CatBoost (a bare Booster too), or a Pipeline that ends in one.
+    a model of XGBoost, LightGBM or CatBoost (a bare Booster too), a Pipeline that ends in one, or a
+    torch.nn.Module.
     path: the file to write; written only when everything was proven, and then at once.
     X: a representative sample, DataFrame or array [rows, features]: names, types, categories,
     ranges and the rows of the parity gate come from it. Without it the estimator's own record is
-    used.
+    used. Of a module, example inputs: a tensor, a tuple of them, or {input: tensor}, the rows in
+    dimension 0; a list of several such examples, which may differ in dynamic dimensions.
     y: the targets of X, for metrics and the names of several targets.
     name, version, description, author, license: for people; name is the file's stem by default.
     labels: what the API calls the classes: a list in the order of `classes_`, or `{class: label}`;
@@ -86,11 +92,20 @@ def save(
     estimator itself learned of them (split points, an encoder's categories) is in the graph.
     allow_mismatch: write the file although it answers differently. It says so wherever it goes.
     progress: called with a line before each step that may take a while.
+    dynamic_axes, preprocessing, outputs: of modules only. `{input: {dimension: name}}` or `{input:
+    [dimension]}`, beside the batch; `{input: {"scale": number, "mean": [...], "std": [...]}}`,
+    computed in the graph first; what the scores behind `labels` are: "logits", "probabilities" or
+    "log_probabilities".
 
     Returns a Report. Raises UnsupportedModel for a part that isn't known to convert exactly,
     ParityError (with the worst row) where the graph answers differently, and ExportError for
     anything else that is wrong. Then nothing is written.
     """
+    if is_torch_module(model):
+        return _save_module(**locals())
+    for option in ("dynamic_axes", "preprocessing", "outputs"):
+        if locals()[option] is not None:
+            raise ExportError(f"{option}= is for PyTorch modules; leave it out")
     tell = log.info if progress is None else progress
     if not callable(tell):
         raise ExportError("progress= takes a function of one line, such as print")
@@ -141,6 +156,13 @@ def save(
     loaded = _reopen(sealed, oracle, sample, declines=judge.declines)
     write_file(target, sealed)
     return Report(path=target, size=len(sealed), parity=parity, manifest=loaded.manifest)
+
+
+def _save_module(**arguments: Any) -> Report:
+    """The same for a PyTorch module; torch is imported here, by whoever holds one."""
+    from onnxport.export.torch_saving import save_module
+
+    return save_module(**arguments)
 
 
 def _judge(subject: Subject, signature: Signature, conversion: Conversion, oracle: Oracle) -> Judge:

@@ -102,6 +102,8 @@ def _foreign(estimator: Any) -> ExportError:
     kind = type(estimator)
     if isinstance(estimator, type):
         return ExportError(f"{estimator.__name__} is a class; pass a fitted object of it")
+    if isinstance(estimator, (str, os.PathLike)) and str(estimator).endswith(".onnx"):
+        return ExportError("model= is an ONNX file; onnxport.adopt makes a model file of it")
     if isinstance(estimator, (str, os.PathLike)):
         return ExportError("model= is a path; load the estimator first, and pass the object")
     if any(rule_of(base) for base in kind.__mro__[1:]):
