@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -14,46 +14,57 @@ from onnxport.export.torch_module import Flat, Refused, ask
 from onnxport.tensors import Array
 
 
-def attention(*, plain: bool) -> dict[Any, Callable[..., Any]]:
-    """How to write scaled_dot_product_attention with simpler operators (aten/src/ATen/native/
-    transformers/attention.cpp, _scaled_dot_product_attention_math).
+class Attention(torch.overrides.TorchFunctionMode):  # type: ignore[misc]
+    """While it is entered, scaled_dot_product_attention is written with simpler operators.
 
     plain: rows of which all is masked are NaN, as in TransformerEncoder's own kernel, and not zero.
     """
 
-    def decomposed(
-        query: Any,
-        key: Any,
-        value: Any,
-        attn_mask: Any = None,
-        dropout_p: float = 0.0,  # noqa: ARG001  (torch passes it; it is zero in evaluation)
-        is_causal: bool = False,
-        *,
-        scale: float | None = None,
-        enable_gqa: bool = False,
-    ) -> Any:
-        factor = math.sqrt(1 / math.sqrt(query.shape[-1]) if scale is None else scale)
-        if enable_gqa:
-            groups = query.shape[-3] // key.shape[-3]
-            key = key.repeat_interleave(groups, -3)
-            value = value.repeat_interleave(groups, -3)
-        scores = (query * factor) @ (key * factor).transpose(-2, -1)
-        if is_causal:
-            square = torch.ones(query.shape[-2], key.shape[-2], dtype=torch.bool)
-            attn_mask = square.tril()
-        if attn_mask is None:
-            return torch.softmax(scores, -1) @ value
-        if attn_mask.dtype == torch.bool:
-            scores = torch.where(attn_mask, scores, -math.inf)
-        else:
-            scores = scores + attn_mask
-        weights = torch.softmax(scores, -1)
-        if not plain and not is_causal:
-            nothing = scores.amax(-1, keepdim=True) == -math.inf
-            weights = torch.where(nothing, 0.0, weights)
-        return weights @ value
+    def __init__(self, *, plain: bool) -> None:
+        super().__init__()
+        self._plain = plain
 
-    return {torch.ops.aten.scaled_dot_product_attention.default: decomposed}
+    def __torch_function__(
+        self, function: Any, types: Any, args: Any = (), kwargs: Any = None
+    ) -> Any:
+        kwargs = kwargs or {}
+        if function is torch.nn.functional.scaled_dot_product_attention:
+            return _attention(self._plain, *args, **kwargs)
+        return function(*args, **kwargs)
+
+
+def _attention(
+    plain: bool,
+    query: Any,
+    key: Any,
+    value: Any,
+    attn_mask: Any = None,
+    dropout_p: float = 0.0,  # noqa: ARG001  (torch passes it; it is zero in evaluation)
+    is_causal: bool = False,
+    *,
+    scale: float | None = None,
+    enable_gqa: bool = False,
+) -> Any:
+    """aten/src/ATen/native/transformers/attention.cpp, _scaled_dot_product_attention_math."""
+    factor = math.sqrt(1 / math.sqrt(query.shape[-1]) if scale is None else scale)
+    if enable_gqa:
+        groups = query.shape[-3] // key.shape[-3]
+        key = key.repeat_interleave(groups, -3)
+        value = value.repeat_interleave(groups, -3)
+    scores = (query * factor) @ (key * factor).transpose(-2, -1)
+    if is_causal:
+        attn_mask = torch.ones(query.shape[-2], key.shape[-2], dtype=torch.bool).tril()
+    if attn_mask is None:
+        return torch.softmax(scores, -1) @ value
+    if attn_mask.dtype == torch.bool:
+        scores = torch.where(attn_mask, scores, -math.inf)
+    else:
+        scores = scores + attn_mask
+    weights = torch.softmax(scores, -1)
+    if not plain and not is_causal:
+        nothing = scores.amax(-1, keepdim=True) == -math.inf
+        weights = torch.where(nothing, 0.0, weights)
+    return weights @ value
 
 
 @contextmanager

@@ -91,7 +91,7 @@ def read_answers(flat: Flat, examples: Examples) -> Answers:
     for batch in examples.batches:
         _asked(flat, batch)
     rows = example_rows(examples)
-    answer = _asked(flat, rows)
+    answer = _of_other_size(flat, rows, len(examples.batches[0][0]))
     try:
         tensors = named_tensors(answer)
     except TypeError as err:
@@ -128,6 +128,21 @@ def _asked(flat: Flat, batch: Sequence[Array]) -> Any:
         raise ExportError(
             f"{type(flat.module).__name__} refuses the example inputs: {library_says(err)}; pass "
             "rows like those it was trained on"
+        ) from err
+
+
+_SIZES = "Take sizes from the input (x.shape[0], or -1 in reshape) instead of writing them down"
+
+
+def _of_other_size(flat: Flat, rows: Rows, known: int) -> Any:
+    """What it answers to another number of rows than the example has."""
+    try:
+        return flat.answered(*map(as_tensor, rows))
+    except Exception as err:  # as above
+        raise unsupported(
+            flat.module,
+            f"it answers {known} rows, and refuses {len(rows[0])}: {library_says(err)}",
+            f"{_SIZES}.",
         ) from err
 
 
@@ -168,7 +183,7 @@ def _of_one_row(answers: Answers, rows: Rows) -> Answers:
         raise unsupported(
             module,
             f"it refuses a batch of one row: {err}",
-            "Use squeeze(dim) instead of squeeze(), and no layer that needs several rows.",
+            f"{_SIZES}, and use squeeze(dim) instead of squeeze().",
         ) from err
     squeezed = any(a.ndim == d - 1 for a, d in zip(single, answers.dimensions, strict=True))
     found = replace(answers, squeezed=squeezed)

@@ -19,7 +19,7 @@ from onnx import helper
 
 from onnxport.errors import ExportError, UnsupportedModel, shorten
 from onnxport.export.sample_errors import library_says
-from onnxport.export.torch_attention import attention, masked_is_nan, masks_as_they_are
+from onnxport.export.torch_attention import Attention, masked_is_nan, masks_as_they_are
 from onnxport.export.torch_examples import Examples
 from onnxport.export.torch_module import Flat, as_tensor, unsupported
 from onnxport.export.torch_recurrent import recurrent_operators
@@ -51,16 +51,15 @@ def capture(flat: Flat, examples: Examples, batch: Sequence[Array]) -> Captured:
     """
     program = _program(flat, examples, batch)
     sizes, bounds = _sizes(flat, program)
-    attentive = any("scaled_dot_product_attention" in str(n.target) for n in program.graph.nodes)
-    table = attention(plain=masked_is_nan(flat, batch)) if attentive else {}
-    return Captured(_translated(flat, program, table), sizes, bounds)
+    return Captured(_translated(flat, program), sizes, bounds)
 
 
 def _program(flat: Flat, examples: Examples, batch: Sequence[Array]) -> Any:
     dynamic = torch.export.Dim.DYNAMIC
     axes = tuple(dict.fromkeys((0, *each.symbols), dynamic) for each in examples.inputs)
+    written = Attention(plain=masked_is_nan(flat, batch))
     try:
-        with _silence(), recurrent_operators(flat), masks_as_they_are():
+        with _silence(), recurrent_operators(flat), masks_as_they_are(), written:
             return torch.export.export(
                 flat, tuple(map(as_tensor, batch)), dynamic_shapes=(axes,), strict=False
             )
@@ -173,11 +172,9 @@ def _range(value: Any) -> tuple[int, int | None]:
     return int(value.lower), int(value.upper) if value.upper.is_Integer else None
 
 
-def _translated(flat: Flat, program: Any, table: Mapping[Any, Any]) -> onnx.ModelProto:
+def _translated(flat: Flat, program: Any) -> onnx.ModelProto:
     try:
         with _silence():
-            if table:
-                program = program.run_decompositions(dict(table))
             made = torch.onnx.export(program, (), dynamo=True, verbose=False, external_data=False)
             model = made.model_proto
     except UnsupportedModel:
