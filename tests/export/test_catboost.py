@@ -498,6 +498,12 @@ def _computed() -> Any:
     return model.fit(CATEGORIES[["few", "many"]], BY_CATEGORY), CATEGORIES[["few", "many"]]
 
 
+def _not_finite() -> Any:
+    model = Regressor(**SMALL).fit(NUMBERS, VALUE)
+    model.set_leaf_values(np.full(len(model.get_leaf_values()), np.nan))
+    return model, NUMBERS
+
+
 class _Own(Regressor):  # type: ignore[misc,valid-type]  # CatBoost has no types
     pass
 
@@ -511,6 +517,7 @@ REFUSED: Mapping[str, tuple[Callable[[], Any], str]] = {
     "statistics of several targets": (_many_targets, "one_hot_max_size"),
     "a regressor's model": (_without_classes, "CatBoostRegressor"),
     "computed categories": (_computed, "cat_features.*OneHotEncoder"),
+    "leaves that are NaN": (_not_finite, "learning_rate"),
     "a class of one's own": (lambda: (_Own(**SMALL).fit(NUMBERS, VALUE), NUMBERS), "itself"),
 }
 

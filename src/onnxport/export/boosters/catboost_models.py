@@ -9,7 +9,13 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from catboost import CatBoost, CatBoostClassifier, CatBoostRanker, CatBoostRegressor
+from catboost import (
+    CatBoost,
+    CatBoostClassifier,
+    CatBoostError,
+    CatBoostRanker,
+    CatBoostRegressor,
+)
 from sklearn.base import ClassifierMixin, RegressorMixin
 
 from onnxport.errors import ExportError, UnsupportedModel
@@ -72,7 +78,14 @@ def _raw(emission: Emission, native: Any, columns: Columns) -> tuple[str, Dump]:
     """What `prediction_type="RawFormulaVal"` gives, double [N, dump.width]."""
     known = known_categories(emission, native, columns)
     texts = sorted({text_of(category) for each in known.values() for category in each})
-    dump = read_dump(native, texts)
+    try:
+        dump = read_dump(native, texts)
+    except CatBoostError as err:
+        reason = f"CatBoost doesn't export it: {err}"
+        nearest = (
+            "Where leaves are NaN or infinite, scale y or lower learning_rate, and fit it again."
+        )
+        raise refuse(emission, native, Refusal("", reason, nearest)) from err
     if not dump.complete:
         reason = "it encodes categories by several targets, and CatBoost doesn't export by which"
         nearest = (
