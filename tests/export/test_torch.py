@@ -22,7 +22,6 @@ from onnxport.errors import (
     UnsupportedModel,
     ValidationError,
 )
-from onnxport.export.torch_saving import save_module
 from tests.export.torch_modules import (
     DIGITS,
     Calling,
@@ -77,7 +76,7 @@ def agree(
 
 
 def saved(tmp_path: Path, module: Any, *args: Any, **options: Any) -> tuple[Any, onnxport.Model]:
-    report = save_module(module, tmp_path / "m.onnx", *args, **options)
+    report = onnxport.save(module, tmp_path / "m.onnx", *args, **options)
     return report, onnxport.load(tmp_path / "m.onnx")
 
 
@@ -484,7 +483,7 @@ REFUSED: dict[str, tuple[Any, Any, dict[str, Any], str]] = {
 def test_refusals(tmp_path: Path, case: str, capfd: pytest.CaptureFixture[str]) -> None:
     module, example, options, told = REFUSED[case]
     with pytest.raises(ExportError, match=f"(?s){told}"):
-        save_module(module, tmp_path / "m.onnx", example, **options)
+        onnxport.save(module, tmp_path / "m.onnx", example, **options)
     assert not (tmp_path / "m.onnx").exists()
     assert capfd.readouterr() == ("", "")
 
@@ -494,4 +493,4 @@ def test_a_scripted_module_has_lost_its_code(tmp_path: Path) -> None:
         warnings.simplefilter("ignore")  # torch has deprecated it
         module = torch.jit.trace(nn.Linear(4, 2), X)
     with pytest.raises(UnsupportedModel, match=r"Pass the module that torch\.jit\.script"):
-        save_module(module, tmp_path / "m.onnx", X)
+        onnxport.save(module, tmp_path / "m.onnx", X)

@@ -111,6 +111,11 @@ def save_module(
     outputs: with labels, what the module's numbers are: "logits", "probabilities" or
     "log_probabilities"; found out where it isn't said.
     """
+    tell = progress or _say_nothing
+    if not callable(tell):
+        raise ExportError("progress= takes a function of one line, such as print")
+    if isinstance(redact, str):
+        raise ExportError(f"redact= takes a list of features; pass [{redact!r}]")
     target = check_path(path)
     chosen = read_labels(labels)
     if outputs is not None and not chosen:
@@ -131,7 +136,6 @@ def save_module(
         metadata={} if metadata is None else metadata,
     )
     document.check_facts(facts)
-    tell = progress or _say_nothing
     tell(f"converting {type(module).__name__}")
     with private_copy(module) as private:
         keywords = [each.parameter for each in examples.inputs] if examples.keywords else None
