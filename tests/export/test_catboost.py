@@ -237,7 +237,7 @@ ENCODINGS: dict[str, dict[str, Any]] = {
     "with priors": {"simple_ctr": ["Borders:Prior=0.3:Prior=2", "Counter:Prior=0.5"]},
     "depthwise": {"grow_policy": "Depthwise", "iterations": 40},
     "lossguide": {"grow_policy": "Lossguide", "one_hot_max_size": 8},
-    "counted in all": {"counter_calc_method": "Full", "simple_ctr": ["Counter"]},
+    "counted in all": {"counter_calc_method": "Full", "simple_ctr": ["Counter:Prior=0.9"]},
 }
 
 
