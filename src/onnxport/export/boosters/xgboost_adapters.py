@@ -48,7 +48,7 @@ def _check_known(X: Any, codes: Mapping[int, Codes]) -> None:
         if isinstance(column.dtype, pd.CategoricalDtype):
             categories = list(column.cat.categories)
             keys = enumerate(keys_of(categories))
-            new = [place for place, key in keys if key not in known.keys]
+            new = [place for place, key in keys if key not in known]
             if column.cat.codes.isin(new).any():
                 raise ValueError(f"{column.name!r} holds a category that training hadn't")
 

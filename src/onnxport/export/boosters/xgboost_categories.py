@@ -49,7 +49,7 @@ def codes_of(emission: Emission, estimator: Any, column: Column, known: Codes | 
     categories = list(column.categories)
     codes: list[int | None] = list(range(len(categories)))
     if known is not None:
-        codes = [known.find(key) for key in keys_of(categories)]
+        codes = [known.get(key) for key in keys_of(categories)]
     if None in codes:
         raise refuse(emission, estimator, _OTHER_CATEGORIES)
     if column.origin is not None:

@@ -19,21 +19,11 @@ import xgboost
 from onnxport.export.graph import Array
 
 Json = Mapping[str, Any]
+# The categories of a feature, as a booster remembers them: their codes by their keys, which are
+# numbers, or the bytes of a string. Of equal keys the first counts, as `enc::Recode` of
+# `src/encoder/ordinal.h` finds it.
+Codes = Mapping[Any, int]
 _WEIGHTS = ("base_weights", "leaf_weights")
-
-
-@dataclass(frozen=True, slots=True)
-class Codes:
-    """The categories of a feature, as the booster remembers them: keys (numbers, or the bytes of a
-    string) by their codes, and the codes in the order of the sorted keys.
-    """
-
-    keys: tuple[Any, ...]
-    order: tuple[int, ...]
-
-    def find(self, key: Any) -> int | None:
-        """The code that a category gets, as `enc::Recode` of `src/encoder/ordinal.h` finds it."""
-        return next((code for code in self.order if self.keys[code] == key), None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,7 +137,7 @@ def _trees(boosted: Json, rounds: int | None) -> tuple[Grown, ...]:
 
 def _tree(tree: Json, group: int, weight: float) -> Grown:
     left = np.array(tree["left_children"], dtype=np.int64)
-    right = np.where(left < 0, -1, np.array(tree["right_children"], dtype=np.int64))
+    right = np.array(tree["right_children"], dtype=np.int64)
     split = np.array(tree["split_conditions"], dtype=np.float32)
     width = int(tree["tree_param"]["size_leaf_vector"])
     kept = _reachable(left, right)
@@ -228,13 +218,12 @@ def _sets(tree: Json) -> dict[int, tuple[int, ...]]:
 
 def _codes(cats: Json) -> dict[int, Codes]:
     """Of the features that were pandas categories, since 3.1."""
-    known, starts = {}, cats.get("feature_segments", ())
-    for feature, entry in enumerate(cats.get("enc", ())):
-        keys = _keys(entry)
-        order = cats["sorted_idx"][starts[feature] : starts[feature] + len(keys)]
-        if keys:
-            known[feature] = Codes(keys, tuple(int(code) for code in order))
-    return known
+    known = [_keys(entry) for entry in cats.get("enc", ())]
+    return {
+        feature: {key: code for code, key in reversed(list(enumerate(keys)))}
+        for feature, keys in enumerate(known)
+        if keys
+    }
 
 
 def _keys(entry: Json) -> tuple[Any, ...]:
