@@ -96,6 +96,11 @@ def _check_shapes(signature: Signature) -> None:
                 raise ValueError(f"the feature {feature.name!r} is no column of a matrix")
         elif tensor is None or (feature.shape, feature.dtype) != (tensor.shape, tensor.datatype):
             raise ValueError(f"the feature {feature.name!r} doesn't fit its tensor")
+        dimensions = feature.dimensions
+        if dimensions is not None and [d is None for d in dimensions] != [
+            size is not None for size in feature.shape or ()
+        ]:
+            raise ValueError(f"the dimensions of the feature {feature.name!r} don't fit its shape")
         if feature.limits is not None and not feature.limits[0] <= feature.limits[1]:
             raise ValueError(f"the limits of the feature {feature.name!r} hold no number")
     names = [output.tensor for output in signature.outputs]

@@ -7,7 +7,7 @@ from html import escape
 from typing import Any
 
 from onnxport.manifest import Manifest
-from onnxport.signature import Feature, spell_shape
+from onnxport.signature import Feature, spell_feature_shape, spell_shape
 
 Section = tuple[str, list[tuple[str, str]]]
 
@@ -90,7 +90,7 @@ def describe_feature(feature: Feature) -> str:
 
 def _type_name(feature: Feature) -> str:
     if feature.is_tensor:
-        return f"{feature.dtype} {spell_shape(feature.shape or ())}"
+        return f"{feature.dtype} {spell_feature_shape(feature)}"
     is_category = feature.is_string and feature.kind != "text"
     return "string" if is_category else feature.kind
 

@@ -43,7 +43,7 @@ _FIELDS: Mapping[str, Any] = {
         | dict.fromkeys(("overflow", "unit", "description"), _STRING)
         | dict.fromkeys(("nullable", "infinite"), _BOOLEAN)
         | {"column": _INTEGER, "min": _NUMBER, "max": _NUMBER, "categories": [_CATEGORY]}
-        | {"shape": _SHAPE, "limits": [_INTEGER]}
+        | {"shape": _SHAPE, "limits": [_INTEGER], "dimensions": [_ANY]}
     ],
     "outputs": [{"tensor": _STRING, "role": _STRING, "shape": _SHAPE, "datatype": _STRING}],
     "classes": _CLASSES,

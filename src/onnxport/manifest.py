@@ -7,7 +7,7 @@ refuse by name. Raise the major number only when an old reader would answer wron
 1.1 adds the tasks multioutput_classification, outlier_detection, clustering and transformation, the
 roles score and output, `target_classes`, and the kind text with `texts`.
 1.2 adds whole tensors: the task and the role tensor, the kind tensor with `shape`, tensors that are
-no matrices, and `limits` of integers.
+no matrices, `dimensions`, and `limits` of integers.
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ from onnxport.errors import ModelFileError
 from onnxport.fields import check_fields
 from onnxport.signature import (
     NULL_TOKEN,
+    Dimension,
     Feature,
     Kind,
     Label,
@@ -281,6 +282,11 @@ _SPELLED = {"minimum": "min", "maximum": "max"}
 
 def _write_feature(feature: Feature, max_categories: int | None) -> dict[str, Any]:
     document = {_SPELLED.get(f.name, f.name): getattr(feature, f.name) for f in fields(Feature)}
+    if feature.dimensions is not None:
+        document["dimensions"] = [
+            None if d is None else {"name": d.name, "low": d.low, "high": d.high}
+            for d in feature.dimensions
+        ]
     document["on_unknown"] = "error" if document.pop("refuses_unknown") else "accept"
     if feature.is_string:
         document["null_token"] = NULL_TOKEN
@@ -353,7 +359,19 @@ def _read_feature(entry: Mapping[str, Any]) -> Feature:
     if "limits" in values:
         low, high = values["limits"]
         values["limits"] = (low, high)
+    if "dimensions" in values:
+        values["dimensions"] = tuple(map(_read_dimension, values["dimensions"]))
     return Feature(**values)
+
+
+def _read_dimension(entry: Mapping[str, Any] | None) -> Dimension | None:
+    if entry is None:
+        return None
+    name, low, high = entry["name"], entry["low"], entry["high"]
+    sizes = type(low) is int and (high is None or type(high) is int)
+    if not (isinstance(name, str) and sizes and 1 <= low <= (low if high is None else high)):
+        raise ValueError("a dimension's sizes are no range")
+    return Dimension(name, low, high)
 
 
 def _lists(document: Any) -> dict[str, list[Any]]:

@@ -11,13 +11,14 @@ from typing import Any
 
 from onnxport.datatypes import BY_NAME, FLOAT32_OVERFLOW, INT64_MAX
 from onnxport.signature import (
+    Dimension,
     Feature,
     Label,
     Output,
-    Shape,
     Signature,
     integer_range,
     label_key,
+    spell_feature_shape,
     spell_shape,
 )
 
@@ -88,10 +89,10 @@ def _tensor_schema(feature: Feature) -> Schema:
     side by side are of one length, nor that none is empty where another one isn't.
     """
     shape = feature.shape or ()
-    schema = _nested(_element(feature), shape)
+    schema = _nested(_element(feature), shape, feature.dimensions or (None,) * len(shape))
     told = [feature.description.rstrip(".")] if feature.description else []
     told += [f"In {feature.unit}"] if feature.unit else []
-    told.append(_tensor_text(feature.dtype, shape))
+    told.append(_tensor_text(feature.dtype, spell_feature_shape(feature) if shape else ""))
     return schema | {"description": "".join(f"{part}. " for part in told).rstrip()}
 
 
@@ -107,10 +108,15 @@ def _element(feature: Feature) -> Schema:
     return {"type": kind} | ({"pattern": _NO_NUL} if kind == "string" else {})
 
 
-def _nested(element: Schema, shape: Sequence[int | None]) -> Schema:
+def _nested(
+    element: Schema, shape: Sequence[int | None], dimensions: Sequence[Dimension | None]
+) -> Schema:
     schema = element
-    for size in reversed(shape):
+    for size, dimension in zip(reversed(shape), reversed(dimensions), strict=True):
         limits = {"minItems": 1} if size is None else {"minItems": size, "maxItems": size}
+        if dimension is not None:
+            limits = {"minItems": dimension.low}
+            limits |= {} if dimension.high is None else {"maxItems": dimension.high}
         schema = {"type": "array", "items": schema, **limits}
     return schema
 
@@ -194,11 +200,12 @@ def _output_tensor(output: Output) -> Schema:
     for size in reversed(shape):
         limits = {} if size is None else {"minItems": size, "maxItems": size}
         schema = {"type": "array", "items": schema, **limits}
-    return schema | {"description": f"{_tensor_text(datatype.name, shape)}."}
+    spelt = spell_shape(shape) if shape else ""
+    return schema | {"description": f"{_tensor_text(datatype.name, spelt)}."}
 
 
-def _tensor_text(datatype: str, shape: Shape) -> str:
-    return f"A tensor of {datatype}, of shape {spell_shape(shape)}" if shape else f"One {datatype}"
+def _tensor_text(datatype: str, shape: str) -> str:
+    return f"A tensor of {datatype}, of shape {shape}" if shape else f"One {datatype}"
 
 
 def _prediction(signature: Signature) -> Schema:

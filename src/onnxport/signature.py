@@ -54,14 +54,25 @@ class Tensor:
 
 
 @dataclass(frozen=True, slots=True)
+class Dimension:
+    """A dynamic dimension: its name, which stands for one size in all inputs of a row, and the sizes
+    that are answered, from low to high (None: no end is known).
+    """
+
+    name: str
+    low: int = 1
+    high: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Feature:
     """One named input of the signature, and what the estimator was seen to accept in it.
 
     name: as the user knows it. kind: what JSON may hold. dtype: the column's numpy dtype in
     training (`"string"` for text), of a tensor its Open Inference datatype. tensor, column: where it
     is fed; tensor is empty where only text tensors hold it.
-    shape: of a whole tensor, of one row. limits: the smallest and the largest integer that is
-    answered.
+    shape: of a whole tensor, of one row; dimensions: what is known of its dynamic ones, in the order
+    of the shape. limits: the smallest and the largest integer that is answered.
     nullable: the estimator answers rows with null here. infinite: and rows with ±inf.
     overflow: `"float32"` where the estimator refuses numbers that float32 can't hold.
     refuses_unknown: values outside `categories` are refused (as the encoder does); otherwise they
@@ -85,6 +96,7 @@ class Feature:
     description: str | None = None
     shape: Shape | None = None
     limits: tuple[int, int] | None = None
+    dimensions: tuple[Dimension | None, ...] | None = None
 
     @property
     def is_tensor(self) -> bool:
@@ -171,6 +183,16 @@ class Signature:
         return tuple(feature.name for feature in self.features)
 
     @cached_property
+    def shared_dimensions(self) -> dict[str, list[tuple[str, int]]]:
+        """The places (feature, dimension) of each dynamic dimension that has several."""
+        places: dict[str, list[tuple[str, int]]] = {}
+        for feature in self.features:
+            for axis, dimension in enumerate(feature.dimensions or ()):
+                if dimension is not None:
+                    places.setdefault(dimension.name, []).append((feature.name, axis))
+        return {name: found for name, found in places.items() if len(found) > 1}
+
+    @cached_property
     def takes_tensors(self) -> bool:
         """A feature is a whole ONNX input."""
         return any(feature.is_tensor for feature in self.features)
@@ -204,6 +226,19 @@ class Signature:
 def label_key(label: Label) -> str:
     """A label as a JSON key: itself, or its JSON text (`"0"`, `"true"`, `"1.5"`)."""
     return label if isinstance(label, str) else json.dumps(label)
+
+
+def spell_feature_shape(feature: Feature) -> str:
+    """A tensor feature's shape, with the names and sizes of dynamic dimensions: [time 1…32, 4]."""
+    told = []
+    dimensions = feature.dimensions or (None,) * len(feature.shape or ())
+    for size, dimension in zip(feature.shape or (), dimensions, strict=True):
+        if dimension is None:
+            told.append("?" if size is None else str(size))
+        else:
+            end = "" if dimension.high is None else str(dimension.high)
+            told.append(f"{dimension.name} {dimension.low}…{end}")
+    return f"[{', '.join(told)}]"
 
 
 def spell_shape(shape: Shape) -> str:

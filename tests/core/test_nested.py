@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from onnxport.codec import parse_json, read_rows
 from onnxport.errors import RequestError
-from onnxport.signature import Feature, Output, Shape, Signature, Tensor
+from onnxport.signature import Dimension, Feature, Output, Shape, Signature, Tensor
 from onnxport.stored import restore, restore_some, store, store_pattern, store_some
 from onnxport.tensors import groups, pack
 
@@ -115,6 +115,26 @@ def test_integers_beyond_what_is_answered() -> None:
     assert faults(known, '{"x": [3, -1]}') == [("out_of_range_integer", ("x", 1))]
     assert faults(known, '{"x": [10]}') == [("out_of_range_integer", ("x", 0))]
     assert read_rows(known, {"x": [0, 9.0]}).columns["x"][0].tolist() == [0, 9]
+
+
+def test_dynamic_dimensions_have_sizes_and_names() -> None:
+    time = Dimension("time", 2, 4)
+    features = tuple(
+        Feature(name, "tensor", "FP32", name, shape=(None,), dimensions=(time,))
+        for name in ("left", "right")
+    )
+    tensors = tuple(Tensor(name, "FP32", (None,)) for name in ("left", "right"))
+    known = Signature("tensor", features, tensors, signature("FP32", (1,)).outputs)
+    assert read_rows(known, {"left": [1, 2], "right": [3, 4]}).rows == 1
+    assert message(known, '{"left": [1], "right": [1, 2]}') == (
+        "the feature 'left' takes nested lists of shape [time 2…4], and has the shape [1]"
+    )
+    assert faults(known, '{"left": [1, 2], "right": [1, 2, 3, 4, 5]}') == [
+        ("wrong_shape", ("right",))
+    ]
+    assert message(known, '[{"left": [1, 2], "right": [1, 2, 3]}]') == (
+        "row 0: time is 2 in 'left' and 3 in 'right'; send equal sizes"
+    )
 
 
 def test_messages_say_what_is_wanted() -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import difflib
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from onnxport.codec.documents import Duplicated, NotANumber
@@ -92,6 +92,27 @@ def column_faults(
             faults.append(fault)
             if len(faults) >= MAX_DETAILS:
                 break
+    return faults
+
+
+def dimension_faults(
+    signature: Signature, columns: Mapping[str, Any], *, single: bool
+) -> list[Detail]:
+    """Rows in which a dynamic dimension that several tensors share has several sizes."""
+    faults: list[Detail] = []
+    for name, places in signature.shared_dimensions.items():
+        (first, axis), *others = places
+        for row, array in enumerate(columns[first]):
+            size = array.shape[axis]
+            for other, place in others:
+                got = columns[other][row].shape[place]
+                if got != size and len(faults) < MAX_DETAILS:
+                    at = () if single else (row,)
+                    message = (
+                        f"{row_name(at)}: {name} is {size} in {first!r} and {got} in {other!r}; "
+                        "send equal sizes"
+                    )
+                    faults.append(Detail("wrong_shape", (*at, other), message))
     return faults
 
 

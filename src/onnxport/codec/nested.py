@@ -16,7 +16,7 @@ import numpy as np
 from onnxport.codec.documents import NotANumber
 from onnxport.datatypes import BY_NAME, MAX_EXACT_INTEGER, json_type
 from onnxport.errors import shorten
-from onnxport.signature import Feature, integer_range, spell_shape
+from onnxport.signature import Dimension, Feature, integer_range, spell_feature_shape
 from onnxport.tensors import Array
 
 _FLOATS = ("FP16", "FP32", "FP64")
@@ -89,13 +89,20 @@ def _from_array(feature: Feature, array: Array) -> Array | Flaw:
 def _sizes_flaw(feature: Feature, sizes: Sequence[int]) -> Flaw | None:
     """Why the sizes don't fit; a dynamic dimension takes any, but for none at all."""
     shape = feature.shape or ()
+    dimensions = feature.dimensions or (None,) * len(shape)
     fits = len(sizes) == len(shape) and all(
-        size == wanted if wanted is not None else size > 0
-        for size, wanted in zip(sizes, shape, strict=True)
+        size == wanted if wanted is not None else _is_within(size, dimension)
+        for size, wanted, dimension in zip(sizes, shape, dimensions, strict=True)
     )
     if fits:
         return None
     return _shape_flaw(feature, (), f"has the shape {list(sizes)}")
+
+
+def _is_within(size: int, dimension: Dimension | None) -> bool:
+    if dimension is None:
+        return size > 0
+    return dimension.low <= size <= (size if dimension.high is None else dimension.high)
 
 
 def _shape_flaw(feature: Feature, at: tuple[int, ...], told: str) -> Flaw:
@@ -107,7 +114,7 @@ def shape_text(feature: Feature) -> str:
     shape = feature.shape or ()
     if not shape:
         return "one value"
-    return f"nested lists of shape {spell_shape(shape)}"
+    return f"nested lists of shape {spell_feature_shape(feature)}"
 
 
 def _checked(feature: Feature, leaves: list[Any], sizes: tuple[int, ...]) -> Array | Flaw:

@@ -13,6 +13,7 @@ from onnxport.codec.documents import MAX_DEPTH, depth_of, too_deep
 from onnxport.codec.faults import (
     all_known,
     column_faults,
+    dimension_faults,
     in_order,
     is_null,
     is_unicode,
@@ -102,6 +103,8 @@ def read_columns(
             array = None if found else column_array(feature, _listed(values))
         if array is not None:
             arrays[feature.name] = array
+    if not faults:
+        faults = dimension_faults(signature, arrays, single=single)
     if faults:
         raise ValidationError(in_order(faults))
     return arrays
