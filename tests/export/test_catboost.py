@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -249,6 +250,21 @@ def test_categories_are_encoded_as_in_training(name: str, tmp_path: Path) -> Non
     _same(loaded, model, _fresh_categories())
 
 
+def test_combinations_with_numbers_and_single_categories(tmp_path: Path) -> None:
+    """Which the library makes of the splits above in a tree, where they pay."""
+    many = {"iterations": 60, "depth": 6, "model_size_reg": 0, "nan_mode": "Max"}
+    ctrs = {"simple_ctr": ["Counter"], "combinations_ctr": ALL_CTRS, "max_ctr_complexity": 5}
+    model = Regressor(**(SMALL | many | ctrs), cat_features=CHOSEN)
+    X = CATEGORIES.assign(n=CATEGORIES["m"])
+    model.fit(X, BY_CATEGORY * np.where(CATEGORIES["m"] > 0.5, 1, -1))
+    model.save_model(str(tmp_path / "model"), format="json")
+    told = json.loads((tmp_path / "model").read_text("utf-8"))["features_info"]["ctrs"]
+    kinds = {each["combination_element"] for ctr in told for each in ctr["elements"]}
+    assert kinds == {"cat_feature_value", "cat_feature_exact_value", "float_feature"}
+    loaded, _ = _save(model, X, tmp_path, exact=True)
+    _same(loaded, model, _fresh_categories())
+
+
 def test_categories_of_a_classifier(tmp_path: Path) -> None:
     y = STRINGS[np.digitize(BY_CATEGORY, [1, 3])]
     model = Classifier(**(SMALL | {"iterations": 40}), cat_features=CHOSEN).fit(CATEGORIES, y)
@@ -262,7 +278,8 @@ TARGETS = np.column_stack([BY_CATEGORY > 1, CATEGORIES["many"] > "v2", CATEGORIE
 @pytest.mark.parametrize("loss", ["MultiLogloss", "MultiRMSE"])
 def test_categories_encoded_by_several_targets(loss: str, tmp_path: Path) -> None:
     kind = Classifier if loss == "MultiLogloss" else Regressor
-    model = kind(**(SMALL | {"iterations": 40}), loss_function=loss, cat_features=CHOSEN)
+    more = {"iterations": 40, "model_size_reg": 0, "combinations_ctr": ["Borders", "Counter"]}
+    model = kind(**(SMALL | more), loss_function=loss, cat_features=CHOSEN)
     model.fit(CATEGORIES, TARGETS.astype(int))
     loaded, _ = _save(model, CATEGORIES, tmp_path)
     _same(loaded, model, _fresh_categories())
