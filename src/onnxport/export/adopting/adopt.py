@@ -9,12 +9,12 @@ import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from onnxport.errors import ExportError, shorten
+from onnxport.errors import ExportError, ParityError, shorten
 from onnxport.export import document
 from onnxport.export.adopting.describing import tensor_model, with_metadata
 from onnxport.export.adopting.doctor import diagnose
 from onnxport.export.adopting.findings import Finding, NotAdoptable
-from onnxport.export.adopting.preparing import Labels, Names, Progress, Wishes, prepare
+from onnxport.export.adopting.preparing import Labels, Names, Prepared, Progress, Wishes, prepare
 from onnxport.export.adopting.reading import read_original
 from onnxport.export.adopting.rewritten import recertify, write
 from onnxport.export.report import Report
@@ -80,10 +80,17 @@ def adopt(
         given = {key: value for key, value in known.items() if value is not None}
         return write(recertify(original, given, progress=tell), target)
     prepared = prepare(original, wishes, tell)
-    made = tensor_model(prepared)
-    return save_tensors(
-        made, target, with_metadata(facts, prepared), allow_mismatch=False, progress=tell
-    )
+    try:
+        return _save(prepared, target, facts, tell)
+    except ParityError:
+        if not prepared.batching.freed:
+            raise
+        return _save(prepare(original, wishes, tell, alone=True), target, facts, tell)
+
+
+def _save(prepared: Prepared, target: Path, facts: document.Facts, tell: Progress) -> Report:
+    made, told = tensor_model(prepared), with_metadata(facts, prepared)
+    return save_tensors(made, target, told, allow_mismatch=False, progress=tell)
 
 
 def examine(path: str | os.PathLike[str], wishes: Wishes | None = None) -> list[Finding]:

@@ -4,7 +4,7 @@ row by row.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -34,7 +34,9 @@ Arrays = dict[str, Array]
 Rows = Callable[[int], list[Arrays]]
 
 STRICT, TOLERANT = 1e-6, 1e-5
+_BARS = (STRICT, TOLERANT, 1e-4, 1e-3)  # the last is the most that a model file may allow
 BATCHES = (1, 2, 5)
+MANY = 65
 _RECURRENT = frozenset({"RNN", "LSTM", "GRU", "Scan"})
 _DYNAMIC_SCALE = frozenset({"DynamicQuantizeLinear"})
 
@@ -42,7 +44,8 @@ _DYNAMIC_SCALE = frozenset({"DynamicQuantizeLinear"})
 @dataclass(frozen=True)
 class Batching:
     """model: the graph as it will be served. oracle: the original, asked as it can be. rows_per_run:
-    1 where the graph is served row by row. bar: the difference that batches may make.
+    1 where the graph is served row by row. bar: the difference that batches may make. freed: its
+    batch was fixed, and was made dynamic. slice: how many rows go through it at once.
     """
 
     model: onnx.ModelProto
@@ -50,11 +53,22 @@ class Batching:
     rows_per_run: int | None
     bar: float
     notes: tuple[str, ...]
+    freed: bool = False
+    slice: int = 1
 
 
-def settle(repaired: Repaired, original: runtime.Graph, rows: Rows) -> Batching:
-    """rows: makes so many rows, in each of the sizes that dynamic dimensions may have. Raises
-    NotAdoptable where rows can't be told apart.
+def settle(
+    repaired: Repaired,
+    original: runtime.Graph,
+    rows: Rows,
+    *,
+    vast: Rows | None = None,
+    alone: bool = False,
+) -> Batching:
+    """rows: makes so many rows, in each of the sizes that dynamic dimensions may have. vast: rows of
+    any magnitude, where columns may hold them: then a fixed batch is made dynamic only where that
+    changes no bit, because where large numbers cancel out, the order of a sum tells. alone: never.
+    Raises NotAdoptable where rows can't be told apart.
     """
     oracle = Oracle(original, repaired.feeds, repaired.views)
     fixed = {each.shape[0] for each in inputs(repaired.model) if each.shape}
@@ -64,8 +78,8 @@ def settle(repaired: Repaired, original: runtime.Graph, rows: Rows) -> Batching:
     size = max(numbers)
     oracle = replace(oracle, rows=size)
     whole = _whole(repaired, oracle, rows) if size == 1 else frozenset()
-    if not whole:
-        made = _made_dynamic(repaired, oracle, rows, size)
+    if not whole and not (alone and size == 1):
+        made = _made_dynamic(repaired, oracle, rows, vast, size)
         if made is not None:
             return made
     if size > 1:
@@ -81,11 +95,13 @@ def settle(repaired: Repaired, original: runtime.Graph, rows: Rows) -> Batching:
 def _of_any(repaired: Repaired, oracle: Oracle, rows: Rows) -> Batching:
     """A graph that takes any number of rows, if each is answered as if it were alone."""
     alone = replace(oracle, rows=1)
-    for arrays in rows(max(BATCHES)):
+    sets = rows(2 * max(BATCHES))
+    for arrays in sets:
         alone.each(arrays)
     operators = {node.op_type for node, _ in every_node(repaired.model.graph)}
     try:
-        apart, where = _apart(alone, oracle, rows)
+        apart, where = _in_company(oracle, sets)
+        noise, size_matters = _against(alone, oracle, rows(max(BATCHES)))
     except Unbatched as err:
         _check_not_sequence(operators, str(err))
         whole = _whole(repaired, alone, rows)
@@ -94,19 +110,38 @@ def _of_any(repaired: Repaired, oracle: Oracle, rows: Rows) -> Batching:
     except runtime.RuntimeRefusal:
         whole = _whole(repaired, alone, rows)
         return _row_by_row(repaired, replace(alone, whole=whole), "it refuses several rows at once")
-    if apart <= TOLERANT:
-        bar = STRICT if apart <= STRICT else TOLERANT
+    if apart <= TOLERANT and noise <= _BARS[-1]:
+        bar = next(bar for bar in _BARS if noise <= bar)
         return Batching(repaired.model, oracle, None, bar, ())
-    _check_not_sequence(operators, where)
+    _check_not_sequence(operators, where or size_matters)
     if operators & _DYNAMIC_SCALE:
         why = "it quantizes by the range of a whole batch"
         return _row_by_row(repaired, alone, why)
     raise refusal(
         "no_batch",
-        named("output", where),
-        "the answer to one row hangs on the rows beside it" + _by(apart),
+        named("output", where or size_matters),
+        "the answer to one row hangs on the rows beside it" + _by(max(apart, noise)),
         "export the model with independent rows in the first dimension of every input",
     )
+
+
+def _in_company(oracle: Oracle, sets: Sequence[Arrays]) -> tuple[float, str]:
+    """The largest difference that other rows beside it make to a row, and in which output; how many
+    they are stays the same, because sums of float32 hang on that.
+    """
+    largest, where = 0.0, ""
+    for arrays in sets:
+        count = len(next(iter(arrays.values()))) // 2
+        first = oracle({name: array[:count] for name, array in arrays.items()})
+        for row in range(count):
+            mixed = {name: array[count:].copy() for name, array in arrays.items()}
+            for name, array in arrays.items():
+                mixed[name][row] = array[row]
+            for name, got in oracle(mixed).items():
+                difference = difference_of(first[name][row : row + 1], got[row : row + 1])
+                if difference > largest:
+                    largest, where = difference, name
+    return largest, where
 
 
 def _by(apart: float) -> str:
@@ -121,20 +156,6 @@ def _check_not_sequence(operators: set[str], output: str) -> None:
             "the first dimension isn't that of the rows, but of the steps of a sequence",
             "export the model batch first (in PyTorch: batch_first=True)",
         )
-
-
-def _apart(alone: Oracle, other: Oracle, rows: Rows) -> tuple[float, str]:
-    """The largest difference that company makes, and in which output."""
-    largest, where = 0.0, ""
-    for arrays in rows(max(BATCHES)):
-        single = alone(arrays)
-        for size in BATCHES:
-            some = other({name: array[:size] for name, array in arrays.items()})
-            for name, got in some.items():
-                difference = difference_of(single[name][:size], got)
-                if difference > largest:
-                    largest, where = difference, name
-    return largest, where
 
 
 def difference_of(wanted: Array, got: Array) -> float:
@@ -198,29 +219,33 @@ def _wrap(model: onnx.ModelProto, name: str) -> None:
 # ------------------------------------------------------------------------------------------- a batch made dynamic
 
 
-def _made_dynamic(repaired: Repaired, oracle: Oracle, rows: Rows, size: int) -> Batching | None:
+def _made_dynamic(
+    repaired: Repaired, oracle: Oracle, rows: Rows, vast: Rows | None, size: int
+) -> Batching | None:
     """The graph with a dynamic batch, if it answers batches as the original answers row by row."""
+    allowed = TOLERANT if vast is None else 0.0
+    sets = rows(max(BATCHES)) if vast is None else [*rows(MANY), *vast(MANY)]
     for with_shapes in (False, True):
         model = dynamic(repaired.model, size, with_shapes=with_shapes)
         try:
             graph = runtime.Graph(model.SerializeToString())
             same = {each.name: Feed(each.name) for each in inputs(model)}
             changed = Oracle(graph, same, {name: View(name) for name in repaired.views})
-            apart, _ = _against(oracle, changed, rows)
+            apart, _ = _against(oracle, changed, sets)
         except (runtime.RuntimeRefusal, Unbatched, Uneven):
             continue
-        if apart <= TOLERANT:
+        if apart <= allowed:
             bar = STRICT if apart <= STRICT else TOLERANT
             note = f"its batch, fixed to {size}, was made dynamic"
-            return Batching(model, oracle, None, bar, (note,))
+            return Batching(model, oracle, None, bar, (note,), freed=True)
     return None
 
 
-def _against(oracle: Oracle, changed: Oracle, rows: Rows) -> tuple[float, str]:
+def _against(oracle: Oracle, changed: Oracle, sets: Sequence[Arrays]) -> tuple[float, str]:
     largest, where = 0.0, ""
-    for arrays in rows(max(BATCHES)):
+    for arrays in sets:
         wanted = oracle(arrays)
-        for size in BATCHES:
+        for size in {*BATCHES, len(next(iter(arrays.values())))}:
             some = changed({name: array[:size] for name, array in arrays.items()})
             for name, got in some.items():
                 difference = difference_of(wanted[name][:size], got)

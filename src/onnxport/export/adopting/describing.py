@@ -17,7 +17,6 @@ from onnxport.export.adopting.repairs import (
 )
 from onnxport.export.tensor_saving import (
     TensorModel,
-    rows_per_run,
 )
 
 _MOST_METADATA = 32 * 1024
@@ -27,13 +26,11 @@ def tensor_model(prepared: Prepared) -> TensorModel:
     model = copy(prepared.model)
     del model.metadata_props[:]
     del model.graph.metadata_props[:]
-    first = {name: array[:1] for name, array in prepared.sets[0][1].items()}
-    rows = prepared.batching.rows_per_run or rows_per_run(first, prepared.ask(first))
     needs = document.Needs(
         ir=model.ir_version,
         opset={entry.domain: entry.version for entry in model.opset_import},
         onnxruntime=versions.runtimes(model),
-        rows_per_run=rows,
+        rows_per_run=prepared.batching.slice,
     )
     return TensorModel(
         model=model,

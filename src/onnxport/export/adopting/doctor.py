@@ -20,7 +20,7 @@ from onnxport.export.adopting.structure import (
     opset,
     outputs,
 )
-from onnxport.export.adopting.versions import TARGET_IR, TARGET_OPSET, newest_known
+from onnxport.export.adopting.versions import OLDEST, TARGET_IR, TARGET_OPSET, newest_known
 from onnxport.modelfile import ALLOWED_DOMAINS
 
 MAX_OUTPUTS = 500
@@ -61,9 +61,9 @@ def _versions(model: onnx.ModelProto) -> Iterator[Finding]:
         what = f"operator set {version}, newer than ONNX Runtime 1.21.1 knows for certain"
         then = f"it is lowered to {TARGET_OPSET} where that can be proven"
         yield cure("opset", "", what, f"{then}, else the file says which release it needs")
-    elif 0 < version < 7:
+    elif 0 < version < OLDEST:
         what = f"operator set {version}, older than ONNX Runtime promises to run"
-        yield cure("opset", "", what, "it is raised where the runtime refuses it")
+        yield cure("opset", "", what, "it is raised")
     ml = opset(model, "ai.onnx.ml")
     if ml > newest_known("ai.onnx.ml"):
         what = f"operator set {ml} of ai.onnx.ml, which no runtime here knows"

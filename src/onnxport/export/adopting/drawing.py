@@ -14,7 +14,7 @@ from onnxport.export.adopting.structure import Array
 
 Arrays = dict[str, Array]
 _WORDS = ("", "unknown", "a", "the quick brown fox", "東京", "naïve café", " x ", "NaN")
-STYLES = ("drawn", "wide", "zeros", "extremes")
+STYLES = ("drawn", "wide", "extremes")
 
 
 @dataclass(frozen=True)
@@ -59,7 +59,9 @@ def draw(
     rng: np.random.Generator,
     style: str = "drawn",
 ) -> Arrays:
-    """So many rows by input name, [rows, *shape]. style: one of STYLES, or "thresholds"."""
+    """So many rows by input name, [rows, *shape]. style: one of STYLES, "zeros", "thresholds" (on and
+    beside split points), or "vast" (any magnitude that a column may have).
+    """
     return {slot.name: _values(slot, sizes, rows, rng, style) for slot in slots}
 
 
@@ -86,6 +88,8 @@ def _floats(slot: Slot, shape: tuple[int, ...], rng: np.random.Generator, style:
     values: Array = rng.standard_normal(shape)
     if style == "wide":
         values = rng.random(shape) * _scales(shape, rng, 1.0, 10.0, 255.0)
+    elif style == "vast":
+        values = np.sign(values) * 10 ** rng.uniform(-3, 12, shape)
     elif style == "extremes":
         values *= _scales(shape, rng, 100.0, 1e3, 1e4)
     elif len(shape) == 2 and any(points is not None for points in slot.points):

@@ -23,6 +23,7 @@ from onnxport.export.adopting.structure import (
 )
 
 _TREES = frozenset({"TreeEnsembleClassifier", "TreeEnsembleRegressor", "TreeEnsemble"})
+_TABULAR = frozenset({"skl2onnx", "onnxmltools", "catboost", "lightgbm", "xgboost"})
 _MOST_POINTS = 2000
 _MOST_WORDS = 2000
 
@@ -32,7 +33,8 @@ class Knowledge:
     """points: split points by place among all number columns, `-1` those of no known column.
     vocabularies: by input, how many rows its Gather has. words: by input, strings that the graph
     compares with; `""` those of no known input. codes: the same of integers. nulls: trees have
-    learned ways for missing values. classical: it holds operators of ai.onnx.ml.
+    learned ways for missing values. classical: it holds operators of
+    ai.onnx.ml, or was written by a tool that converts nothing but models of tables.
     """
 
     points: dict[int, Array]
@@ -74,7 +76,7 @@ def know(model: onnx.ModelProto) -> Knowledge:
         {name: tuple(dict.fromkeys(listed))[:_MOST_WORDS] for name, listed in words.items()},
         codes,
         nulls,
-        opset(model, "ai.onnx.ml") > 0,
+        opset(model, "ai.onnx.ml") > 0 or model.producer_name.lower() in _TABULAR,
     )
 
 

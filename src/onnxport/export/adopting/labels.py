@@ -128,7 +128,7 @@ def _check_labels(label: str, own: Own, answers: Sequence[Arrays]) -> None:
                     "labels",
                     f"output {shorten(repr(label))}",
                     f"it answered {shorten(repr(said))}, which is none of {listed(map(str, own), 10)}",
-                    "give all labels as {label: name}, or leave this output out with --output",
+                    "the file contradicts itself: convert the model again, or name its other outputs with --output",
                 )
 
 

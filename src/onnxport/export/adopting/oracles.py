@@ -34,7 +34,8 @@ class Oracle:
     """Answers by the names of the repaired graph, [rows, ...] each.
 
     rows: how many the original takes at once, None for any number. whole: outputs of which all is
-    the answer to one row, because the original gives them no batch dimension.
+    the answer to one row, because the original gives them no batch dimension. slice: how many rows it
+    is asked at once, where it takes any number.
     """
 
     graph: runtime.Graph
@@ -42,13 +43,14 @@ class Oracle:
     views: Mapping[str, View]
     rows: int | None = None
     whole: frozenset[str] = frozenset()
+    slice: int = _BATCH
 
     def __call__(self, arrays: Mapping[str, Array]) -> Arrays:
         """Raises runtime.RuntimeRefusal where the original refuses a row, Unbatched where its answers
         can't be told apart by row.
         """
         count = len(next(iter(arrays.values())))
-        size = self.rows or _BATCH
+        size = self.rows or self.slice
         parts = [
             self._some({name: array[at : at + size] for name, array in arrays.items()})
             for at in range(0, max(count, 1), size)

@@ -55,6 +55,7 @@ from onnxport.export.adopting.structure import Array, Dimension, opset
 from onnxport.export.adopting.structure import outputs as ports_out
 from onnxport.export.tensor_saving import (
     Ask,
+    rows_per_run,
     tensor_signature,
 )
 from onnxport.signature import Feature, Label, Output, Signature
@@ -92,10 +93,13 @@ class Prepared:
     findings: tuple[Finding, ...]
 
 
-def prepare(original: Original, wishes: Wishes, tell: Progress) -> Prepared:
-    """Diagnoses, repairs and tries a file. Raises NotAdoptable for the first incurable finding."""
+def prepare(original: Original, wishes: Wishes, tell: Progress, *, alone: bool = False) -> Prepared:
+    """Diagnoses, repairs and tries a file. Raises NotAdoptable for the first incurable finding.
+
+    alone: a batch that is fixed to one row stays so.
+    """
     try:
-        return _prepare(original, wishes, tell)
+        return _prepare(original, wishes, tell, alone=alone)
     except (Uneven, Unbatched) as err:
         raise refusal(
             "uneven_output",
@@ -112,7 +116,7 @@ def prepare(original: Original, wishes: Wishes, tell: Progress) -> Prepared:
         ) from err
 
 
-def _prepare(original: Original, wishes: Wishes, tell: Progress) -> Prepared:
+def _prepare(original: Original, wishes: Wishes, tell: Progress, *, alone: bool) -> Prepared:
     tell("diagnosing and repairing it")
     source = select(original.model, wishes.outputs)
     findings = [*original.findings, *diagnose(source)]
@@ -130,7 +134,10 @@ def _prepare(original: Original, wishes: Wishes, tell: Progress) -> Prepared:
     layout = lay_out(repaired, graph, knowledge, sample)
     inputs = read_inputs(repaired, layout.slots, knowledge, wishes.features, found)
     tell("trying batches of rows")
-    batching = settle(repaired, graph, _trial_rows(layout))
+    exact = any(not feature.is_tensor for feature in inputs.features)
+    trial = _trial_rows(layout, ("drawn", "wide"))
+    vast = _trial_rows(layout, ("vast",)) if exact else None
+    batching = _in_slices(settle(repaired, graph, trial, vast=vast, alone=alone), trial)
     batching = _at_target(batching, layout)
     features = _nullable(batching.oracle, layout, inputs, knowledge, wishes)
     tell("asking the original file")
@@ -158,16 +165,29 @@ def _told(note: str) -> Finding:
     return cure("batch", "", note, "proven by running both")
 
 
-def _trial_rows(layout: Layout) -> Callable[[int], list[Arrays]]:
+def _trial_rows(layout: Layout, styles: Sequence[str]) -> Callable[[int], list[Arrays]]:
     def rows(count: int) -> list[Arrays]:
         rng = np.random.default_rng(3)
         return [
             draw(layout.slots, sizes, count, rng, style)
             for sizes in layout.sizes
-            for style in ("drawn", "wide")
+            for style in styles
         ]
 
     return rows
+
+
+def _in_slices(batching: Batching, trial: Callable[[int], list[Arrays]]) -> Batching:
+    """The original is asked in the same slices of rows as the graph will run: sums of float32 hang on
+    how many rows are multiplied at once.
+    """
+    if batching.rows_per_run is not None:
+        return batching
+    most = min(rows_per_run(rows, batching.oracle(rows)) for rows in trial(1))
+    oracle = batching.oracle
+    if oracle.rows is None:
+        oracle = replace(oracle, slice=most)
+    return replace(batching, oracle=oracle, slice=most)
 
 
 def _at_target(batching: Batching, layout: Layout) -> Batching:

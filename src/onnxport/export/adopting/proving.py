@@ -35,7 +35,7 @@ def row_sets(
 ) -> RowSets:
     """Named rows, the first of which the original answers."""
     rng = np.random.default_rng(_SEED)
-    styles = [style for style in STYLES if style != "zeros"]
+    styles = [*STYLES, *(["vast"] if any(not feature.is_tensor for feature in features) else [])]
     if any(points is not None for slot in layout.slots for points in slot.points):
         styles.insert(1, "thresholds")
     count = _affordable(batching.oracle, layout, len(styles) * len(layout.sizes))

@@ -102,6 +102,9 @@ def repair(original: onnx.ModelProto) -> Repaired:
     _drop_weights(model)
     if model.ir_version != versions.TARGET_IR:
         versions.lower_ir(model)
+    if opset(model) < versions.OLDEST:
+        changed = versions.raised(model)
+        model = made.model = model if changed is None else changed.model
     made.views = make_tensors(model)
     repair_locales(model)
     made.feeds = _plain_inputs(model)

@@ -18,6 +18,8 @@ from onnxport.export.adopting.structure import every_node, every_tensor, opset
 from onnxport.export.graph import RUNTIMES
 
 TARGET_IR, TARGET_OPSET = 10, 21
+_COMMON = 13  # since when operators take axes and shapes as inputs
+OLDEST = 7  # that ONNX Runtime promises to run
 _FLOOR = (1, 21, 1)
 _IR = {11: (1, 23, 0), 12: (1, 24, 1), 13: (1, 24, 1), 14: (1, 32, 0)}
 _OPSET = {
@@ -89,20 +91,16 @@ def lowered(model: onnx.ModelProto) -> Lowered | None:
     if version <= TARGET_OPSET:
         return None
     note = f"operator set {version} was lowered to {TARGET_OPSET}"
-    if _same_forms(model, version):
-        changed = onnx.ModelProto()
-        changed.CopyFrom(model)
-        for entry in changed.opset_import:
-            if entry.domain in ("", "ai.onnx"):
-                entry.version = TARGET_OPSET
-        if opens(changed) is None and _valid(changed):
-            return Lowered(changed, note)
-    return _converted(model, TARGET_OPSET, note)
+    changed = _restamped(model, TARGET_OPSET)
+    return Lowered(changed, note) if changed else _converted(model, TARGET_OPSET, note)
 
 
 def raised(model: onnx.ModelProto) -> Lowered | None:
-    """The model at the oldest operator set that this runtime opens."""
+    """The model at the oldest operator set that this runtime opens; restamped where that is enough."""
     version = opset(model)
+    stamped = _restamped(model, _COMMON)
+    if version < _COMMON and stamped is not None:
+        return Lowered(stamped, f"operator set {version} was raised to {_COMMON}")
     for target in (7, 9, 11, 13, 17, TARGET_OPSET):
         if target > version:
             note = f"operator set {version} was raised to {target}"
@@ -110,6 +108,18 @@ def raised(model: onnx.ModelProto) -> Lowered | None:
             if changed is not None:
                 return changed
     return None
+
+
+def _restamped(model: onnx.ModelProto, target: int) -> onnx.ModelProto | None:
+    """The same model stamped with another operator set, where that changes no operator's form."""
+    if not _same_forms(model, opset(model), target):
+        return None
+    changed = onnx.ModelProto()
+    changed.CopyFrom(model)
+    for entry in changed.opset_import:
+        if entry.domain in ("", "ai.onnx"):
+            entry.version = target
+    return changed if opens(changed) is None and _valid(changed) else None
 
 
 def _converted(model: onnx.ModelProto, target: int, note: str) -> Lowered | None:
@@ -128,12 +138,12 @@ def _valid(model: onnx.ModelProto) -> bool:
     return True
 
 
-def _same_forms(model: onnx.ModelProto, version: int) -> bool:
+def _same_forms(model: onnx.ModelProto, version: int, target: int) -> bool:
     """Whether every operator takes the same inputs and attributes at both versions; what changes
     else is which datatypes are allowed.
     """
     names = {node.op_type for node, _ in every_node(model.graph) if node.domain in ("", "ai.onnx")}
-    return all(_form(name, version) == _form(name, TARGET_OPSET) is not None for name in names)
+    return all(_form(name, version) == _form(name, target) is not None for name in names)
 
 
 def _form(name: str, version: int) -> tuple[object, ...] | None:
