@@ -158,6 +158,21 @@ def test_of_probabilities_that_are_all_one_the_first_wins(tmp_path: Path) -> Non
     _answers_alike(booster, X, rows, tmp_path)
 
 
+@pytest.mark.parametrize("sigmoid", [1.0, 2.5])
+def test_a_probability_of_one_half(sigmoid: float, tmp_path: Path) -> None:
+    """A score of 1e-16 is rounded to it, and is then no sign of the second class."""
+    X, y = np.arange(40.0)[:, None], np.arange(40) % 2
+    more = {"min_data_in_leaf": 1, "min_sum_hessian_in_leaf": 0, "min_data_in_bin": 1}
+    parameters = QUIET | more | {"objective": "binary", "sigmoid": sigmoid, "num_leaves": 40}
+    booster = lgb.train(parameters, lgb.Dataset(X, y), 1)
+    scores = np.linspace(-1e-16, 2.4e-16, _leaves(booster, 0)) / sigmoid
+    for leaf, score in enumerate(scores):
+        booster.set_leaf_output(0, leaf, score)
+    labels = booster.predict(X) > 0.5
+    assert 0 < labels.sum() < (booster.predict(X, raw_score=True) > 0).sum()
+    _answers_alike(booster, X, X, tmp_path)
+
+
 def _leaves(booster: lgb.Booster, tree: int) -> int:
     return int(booster.dump_model()["tree_info"][tree]["num_leaves"])
 

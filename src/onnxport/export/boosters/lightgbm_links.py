@@ -7,6 +7,7 @@ Sources: `ConvertOutput` in `src/objective/*_objective.hpp`, `Common::Softmax` i
 from __future__ import annotations
 
 import numpy as np
+from onnx import TensorProto
 
 from onnxport.export.boosters.lightgbm_dump import LightModel
 from onnxport.export.decisions import pair
@@ -15,6 +16,7 @@ from onnxport.export.graph import Graph
 from onnxport.export.registry import Classified
 
 _EXPONENTIAL = ("poisson", "gamma", "tweedie")
+_HALF = 1.5 * 2.0**-53
 _LOGISTIC = ("binary", "multiclassova", "cross_entropy")
 
 
@@ -41,11 +43,27 @@ def classified(graph: Graph, raw: str, answer: str, model: LightModel) -> Classi
     """The label is the first of the largest probabilities, as they were rounded: not of the raw scores,
     which may differ where the probabilities are the same.
     """
-    proba = pair(graph, answer) if model.width == 1 else answer
+    if model.width == 1:
+        proba = pair(graph, answer)
+        if model.objective in _LOGISTIC:
+            return Classified(_more_than_half(graph, raw, model), proba, raw)
+    else:
+        proba = answer
     compared = proba
     if model.linear:  # whose answer to infinity may be NaN, which numpy takes for the largest
         compared = graph.node("Where", graph.node("IsNaN", proba), graph.constant(np.inf), proba)
     return Classified(graph.node("ArgMax", compared, axis=1, keepdims=0), proba, raw)
+
+
+def _more_than_half(graph: Graph, raw: str, model: LightModel) -> str:
+    """1 where 1 / (1 + exp(-z)) exceeds 0.5 as doubles round it: from z > 1.5 · 2^-53 on, where exp(-z)
+    leaves 1 - 2^-53. ONNX Runtime's exp differs there between one row and many.
+    """
+    if model.average:
+        raw = graph.node("Div", raw, graph.constant(float(model.iterations)))
+    z = graph.node("Mul", raw, graph.constant(float(model.options.get("sigmoid", 1.0))))
+    above = graph.cast(graph.node("Greater", z, graph.constant(_HALF)), TensorProto.INT64)
+    return graph.node("Squeeze", above, graph.integers([1]))
 
 
 def _logistic(graph: Graph, raw: str, sigmoid: float) -> str:
