@@ -20,6 +20,7 @@ from onnx import helper
 from onnxport.errors import ExportError, UnsupportedModel, shorten
 from onnxport.export.sample_errors import library_says
 from onnxport.export.torch_attention import Attention, masked_is_nan, masks_as_they_are
+from onnxport.export.torch_bags import bags_of_rows
 from onnxport.export.torch_examples import Examples
 from onnxport.export.torch_module import Flat, as_tensor, unsupported
 from onnxport.export.torch_recurrent import recurrent_operators
@@ -59,12 +60,19 @@ def _program(flat: Flat, examples: Examples, batch: Sequence[Array]) -> Any:
     axes = tuple(dict.fromkeys((0, *each.symbols), dynamic) for each in examples.inputs)
     written = Attention(plain=masked_is_nan(flat, batch))
     try:
-        with _silence(), recurrent_operators(flat), masks_as_they_are(), written:
+        with _silence(), _written_out(flat), written:
             return torch.export.export(
                 flat, tuple(map(as_tensor, batch)), dynamic_shapes=(axes,), strict=False
             )
     except Exception as err:  # torch.export's errors, and whatever the module raises in tracing
         raise _told(flat.module, examples, err) from err
+
+
+@contextmanager
+def _written_out(flat: Flat) -> Iterator[None]:
+    """Layers in the words that torch.export and torch.onnx take."""
+    with recurrent_operators(flat), bags_of_rows(flat), masks_as_they_are():
+        yield
 
 
 @contextmanager
@@ -145,7 +153,9 @@ def _sizes(
         for node in program.graph.nodes
         if node.op == "placeholder" and node.name in names
     ]
-    ranges = {str(key): _range(value) for key, value in program.range_constraints.items()}
+    ranges = {
+        str(key): _range(value) for key, value in program.range_constraints.items() if key.is_Symbol
+    }
     batches = {str(shape[0]) for shape in shapes}
     for batch in batches:
         low, high = ranges.get(batch, (0, None))

@@ -32,6 +32,9 @@ def add_guards(
             guard.need("LessOrEqual", found, guard.number(high))
         for index, place in others:
             guard.need("Equal", found, guard.size(index, place))
+        for index, place, factor, more in sizes.derived(symbol):
+            wanted = guard.sum(guard.product(found, factor), more)
+            guard.need("Equal", wanted, guard.size(index, place))
     for name, each in zip(inputs, limits, strict=True):
         if each is not None and not each.alike:
             wide = guard.cast(name)
@@ -63,6 +66,12 @@ class _Guard:
         name = self._name()
         self._model.graph.initializer.append(numpy_helper.from_array(np.asarray(value), name))
         return name
+
+    def product(self, name: str, factor: int) -> str:
+        return self._add("Mul", [name, self.number(factor)])
+
+    def sum(self, name: str, more: int) -> str:
+        return self._add("Add", [name, self.number(more)])
 
     def need(self, operator: str, left: str, right: str) -> None:
         met = self._add(operator, [left, right])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import os
 import re
 import time
@@ -116,6 +117,8 @@ def save_module(
         raise ExportError("progress= takes a function of one line, such as print")
     if isinstance(redact, str):
         raise ExportError(f"redact= takes a list of features; pass [{redact!r}]")
+    if importlib.util.find_spec("onnxscript") is None:
+        raise ExportError("torch.onnx needs the package onnxscript; pip install 'onnxport[torch]'")
     target = check_path(path)
     chosen = read_labels(labels)
     if outputs is not None and not chosen:

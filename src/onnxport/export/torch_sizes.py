@@ -40,6 +40,17 @@ class Sizes:
             if str(size) == symbol
         ]
 
+    def derived(self, symbol: str) -> Iterator[tuple[int, int, int, int]]:
+        """Which dimensions have a size that is factor * symbol + more: (input, dimension, factor, more)."""
+        for index, row in enumerate(self.dims):
+            for axis, size in enumerate(row):
+                if isinstance(size, int) or {str(s) for s in size.free_symbols} != {symbol}:
+                    continue
+                at = [size.subs(dict.fromkeys(size.free_symbols, n)) for n in (8, 16, 24)]
+                factor = (at[1] - at[0]) / 8
+                if str(size) != symbol and factor.is_Integer and at[2] - at[1] == at[1] - at[0]:
+                    yield index, axis + 1, int(factor), int(at[0] - 8 * factor)
+
     def tried(self) -> Iterator[dict[str, int]]:
         """Sizes other than the example's, one symbol after the other, and all of them at once."""
         for symbol, (low, high) in self.limits.items():
