@@ -18,7 +18,8 @@ from onnxport.export.registry import Emission
 
 def linear_sum(emission: Emission, features: Features, model: LightModel, leaves: str) -> str:
     """Σ over trees of their leaves' models: const + Σ coefficient · x, term after term; where one of its
-    features is NaN, the leaf's plain value. leaves: the number of the leaf in each tree, double [N, trees].
+    features is NaN, the leaf's plain value. Added tree after tree, as ReduceSum wouldn't.
+    leaves: the number of the leaf in each tree, double [N, trees].
     """
     graph, trees = emission.graph, model.trees
     const, plain, coefficients, places = _tables(trees, len(features.codes))
@@ -45,9 +46,8 @@ def linear_sum(emission: Emission, features: Features, model: LightModel, leaves
         value = graph.node("Gather", graph.constant(plain), leaf)
         total = graph.node("Where", graph.cast(missing, TensorProto.BOOL), value, total)
     shape = graph.integers([0, model.iterations, model.width])
-    return graph.node(
-        "ReduceSum", graph.node("Reshape", total, shape), graph.integers([1]), keepdims=0
-    )
+    sums = graph.node("CumSum", graph.node("Reshape", total, shape), graph.integers(1))
+    return graph.node("Gather", sums, graph.integers(model.iterations - 1), axis=1)
 
 
 def _tables(trees: Sequence[LightTree], width: int) -> tuple[Array, Array, Array, Array]:
