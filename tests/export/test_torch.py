@@ -331,6 +331,23 @@ def test_notes_metadata_and_rows_of_ones_own(tmp_path: Path) -> None:
     np.testing.assert_array_equal(model.example()["input"], x[0])
 
 
+def test_sums_of_integers_stay_within_32_bits(tmp_path: Path) -> None:
+    module = Calling(lambda _, x: x.sum(dim=1))
+    _, model = saved(tmp_path, module, torch.randint(0, 6, (4, 3)))
+    assert model.signature.features[0].limits == (-(2**31), 2**31 - 1)
+    agree(model, module, {"x": torch.randint(-(2**31), 2**31, (500, 3))})
+
+
+def test_a_mismatch_is_loud(tmp_path: Path) -> None:
+    axes = {"tokens": {1: "time"}, "padding": {1: "time"}}
+    example = (torch.randint(0, 20, (3, 5)), torch.zeros(3, 5, dtype=torch.bool))
+    with pytest.warns(UserWarning, match="SAVED WITH A MISMATCH"):
+        report, _ = saved(
+            tmp_path, Padded(nested=True), example, dynamic_axes=axes, allow_mismatch=True
+        )
+    assert report.parity.accepted_mismatch
+
+
 X = torch.randn(6, 4)
 REFUSED: dict[str, tuple[Any, Any, dict[str, Any], str]] = {
     "branch by value": (

@@ -23,6 +23,7 @@ from onnxport.export.torch_module import (
     as_tensor,
     ask,
     by_name,
+    hushed,
     named_tensors,
     unsupported,
 )
@@ -123,7 +124,8 @@ def read_answers(flat: Flat, examples: Examples) -> Answers:
 
 def _asked(flat: Flat, batch: Sequence[Array]) -> Any:
     try:
-        return flat.answered(*map(as_tensor, batch))
+        with hushed():
+            return flat.answered(*map(as_tensor, batch))
     except Exception as err:  # a module may refuse with any exception
         raise ExportError(
             f"{type(flat.module).__name__} refuses the example inputs: {library_says(err)}; pass "
@@ -137,7 +139,8 @@ _SIZES = "Take sizes from the input (x.shape[0], or -1 in reshape) instead of wr
 def _of_other_size(flat: Flat, rows: Rows, known: int) -> Any:
     """What it answers to another number of rows than the example has."""
     try:
-        return flat.answered(*map(as_tensor, rows))
+        with hushed():
+            return flat.answered(*map(as_tensor, rows))
     except Exception as err:  # as above
         raise unsupported(
             flat.module,
@@ -270,7 +273,8 @@ def in_double(rows: Rows) -> Rows:
 def double_precision(answers: Answers, rows: Rows) -> Answers | None:
     """The same module in float64, if it answers these rows in it."""
     try:
-        found = replace(answers, flat=copy.deepcopy(answers.flat).double())
+        with hushed():
+            found = replace(answers, flat=copy.deepcopy(answers.flat).double())
         exact = found.ask(in_double(rows))
         same = all(a.shape == b.shape for a, b in zip(exact, answers.ask(rows), strict=True))
     except (Refused, RuntimeError, TypeError):

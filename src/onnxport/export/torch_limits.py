@@ -13,6 +13,7 @@ from onnxport.tensors import Array
 
 _MOST_PLACES = 64
 _ROUNDS = 4
+_NARROW = 2**31 - 1
 
 
 @dataclass(frozen=True)
@@ -36,6 +37,13 @@ class Limits:
         """The hull, or None where that is all that the datatype can hold."""
         info = np.iinfo(datatype)
         return None if self.hull == (_least(info), _most(info)) else self.hull
+
+
+def narrowed(limits: Limits | None) -> Limits | None:
+    """The same within 32 bits: beyond, sums overflow in torch otherwise than in ONNX Runtime."""
+    if limits is None:
+        return None
+    return Limits(np.maximum(limits.low, -_NARROW - 1), np.minimum(limits.high, _NARROW))
 
 
 def integer_limits(

@@ -203,6 +203,14 @@ def _check_weights(module: Any) -> None:
 
 
 @contextmanager
+def hushed() -> Iterator[None]:
+    """A forward's own warnings are for who trains it."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        yield
+
+
+@contextmanager
 def _threads(module: Any) -> Iterator[None]:
     """One thread for a small module, which others would only keep waiting."""
     before = torch.get_num_threads()
@@ -220,11 +228,11 @@ def private_copy(module: Any) -> Iterator[Any]:
     """The module on the CPU in evaluation mode, while the caller's own, the random number generator and
     the number of threads stay as they are.
     """
-    with torch.random.fork_rng(devices=[]), warnings.catch_warnings(), _threads(module):
-        warnings.simplefilter("ignore")  # a forward's own warnings are for who trains it
+    with torch.random.fork_rng(devices=[]), _threads(module):
         modes = [(part, part.training) for part in module.modules()]
         try:
-            copied = copy.deepcopy(module).to("cpu")
+            with hushed():
+                copied = copy.deepcopy(module).to("cpu")
         except (RuntimeError, TypeError, NotImplementedError) as err:
             on_cpu = all(p.device.type == "cpu" for p in module.parameters())
             if not on_cpu:
@@ -245,7 +253,8 @@ def private_copy(module: Any) -> Iterator[Any]:
 def ask(flat: Flat, arrays: Sequence[Array]) -> list[Array]:
     """The module's answers to one batch. Raises Refused where it raises."""
     try:
-        return [tensor.numpy(force=True) for tensor in flat(*map(as_tensor, arrays))]
+        with hushed():
+            return [tensor.numpy(force=True) for tensor in flat(*map(as_tensor, arrays))]
     except Exception as err:  # a module may refuse with any exception
         raise Refused(library_says(err)) from err
 

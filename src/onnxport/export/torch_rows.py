@@ -17,7 +17,8 @@ Rows = list[Array]  # one array an input
 _SEED = 257
 _MANY = 8  # rows, from which each element has a mean and a spread of its own
 _WIDE = 10**6
-_EDGES = (0, 1, -1, 2**31 - 1, 2**31, -(2**31), 2**53, 2**63 - 1, -(2**63))
+EDGES = "integers of"  # how the names of these sets begin
+_ENDS = (0, 1, -1, 2**31 - 1, 2**31, -(2**31), 2**53, 2**63 - 1, -(2**63))
 _FEW = 5
 
 
@@ -133,11 +134,11 @@ def _edge_integers(draw: Draw, count: int, rng: Any) -> Iterator[tuple[str, Rows
             ends = np.stack([limits.low, limits.high])
             edge = ends[rng.integers(2, size=array.shape), *np.indices(array.shape)[1:]]
         else:
-            known = {low, low + 1, high - 1, high, *_EDGES}
+            known = {low, low + 1, high - 1, high, *_ENDS}
             fine = np.array([v for v in known if low <= v <= high], dtype=array.dtype)
             edge = fine[rng.integers(len(fine), size=(count, *[1] * (array.ndim - 1)))]
             edge = np.broadcast_to(edge, array.shape).copy()
             mixed = slice(count // 2, count)
             edge[mixed] = fine[rng.integers(len(fine), size=array[mixed].shape)]
         edges = [*rows[:index], edge.astype(array.dtype), *rows[index + 1 :]]
-        yield f"integers of {draw.examples.inputs[index].name}", edges
+        yield f"{EDGES} {draw.examples.inputs[index].name}", edges

@@ -35,6 +35,7 @@ from onnxport.export.torch_description import (
     describe_training,
 )
 from onnxport.export.torch_examples import Examples, read_examples, read_scalings
+from onnxport.export.torch_limits import narrowed
 from onnxport.export.torch_made import Made, make
 from onnxport.export.torch_module import (
     Flat,
@@ -45,7 +46,7 @@ from onnxport.export.torch_module import (
     unsupported,
 )
 from onnxport.export.torch_rounding import BAR, comparable, find_bar, of_refused
-from onnxport.export.torch_rows import Rows, row_sets
+from onnxport.export.torch_rows import EDGES, Rows, row_sets
 from onnxport.export.torch_scores import (
     PROBABILITIES,
     Scores,
@@ -145,11 +146,28 @@ def save_module(
         made = make(Flat(private, keywords, scalings).eval(), examples)
         tell("asking the module about the hardest rows")
         wish = _Wish(chosen, outputs, options.notes, scalings, y, sample_rows)
+        save = partial(_save, wish=wish, target=target, facts=facts, tell=tell)
         try:
-            return _save(made, wish, target, facts, allow_mismatch=allow_mismatch, tell=tell)
+            return save(made, allow_mismatch=allow_mismatch and not _narrower(made))
         except ParityError as err:
+            if _narrower(made) and err.row_set.startswith(EDGES):
+                return save(_within_32_bits(made), allow_mismatch=allow_mismatch)
+            if allow_mismatch:
+                return save(made, allow_mismatch=True)
             _explain(module, err)
             raise
+
+
+def _narrower(made: Made) -> bool:
+    """An input takes integers beyond 32 bits."""
+    return any(
+        a is not None and b is not None and a.hull != b.hull
+        for a, b in zip(made.limits, _within_32_bits(made).limits, strict=True)
+    )
+
+
+def _within_32_bits(made: Made) -> Made:
+    return replace(made, limits=tuple(map(narrowed, made.limits)))
 
 
 def _say_nothing(_: str) -> None:
@@ -181,10 +199,10 @@ def _check_names(examples: Examples, names: Sequence[str]) -> None:
 
 def _save(
     made: Made,
+    *,
     wish: _Wish,
     target: Path,
     facts: document.Facts,
-    *,
     allow_mismatch: bool,
     tell: Callable[[str], None],
 ) -> Report:
