@@ -15,7 +15,7 @@ from sklearn.ensemble import StackingClassifier, VotingClassifier
 from sklearn.impute import SimpleImputer
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import OrdinalEncoder, StandardScaler
+from sklearn.preprocessing import MaxAbsScaler, OneHotEncoder, OrdinalEncoder, StandardScaler
 from xgboost import XGBClassifier, XGBRanker, XGBRegressor, XGBRFClassifier, XGBRFRegressor
 
 import onnxport
@@ -384,6 +384,27 @@ def test_inside_other_estimators(tmp_path: Path) -> None:
     ):
         pipeline = make_pipeline(prepare, estimator).fit(X, codes)
         _agree(pipeline, X, tmp_path, rows=X)
+
+
+@pytest.mark.parametrize("threshold", [0.0, 1.0], ids=["dense", "sparse"])
+def test_zeros_of_a_sparse_matrix_are_missing(threshold: float, tmp_path: Path) -> None:
+    """One-hot columns, and numbers beside them that are 0, as XGBoost sees them in each."""
+    rng = np.random.default_rng(8)
+    X = pd.DataFrame(
+        {
+            "word": rng.choice(["a", "b", "c", "d", "e"], 500),
+            "x": rng.integers(-2, 3, 500).astype(float),
+        }
+    )
+    y = ((X["word"] == "b") ^ (X["x"] == 0)).to_numpy().astype(int)
+    encoder = OneHotEncoder(handle_unknown="ignore")
+    prepare = ColumnTransformer(
+        [("c", encoder, ["word"]), ("n", "passthrough", ["x"])], sparse_threshold=threshold
+    )
+    rows = X.assign(word=np.where(rng.random(500) < 0.1, "z", X["word"]))
+    for steps in ([], [MaxAbsScaler()]):
+        pipeline = make_pipeline(prepare, *steps, XGBClassifier(**_USUAL)).fit(X, y)
+        _agree(pipeline, X, tmp_path, rows=rows)
 
 
 def test_what_is_refused_and_how(tmp_path: Path) -> None:

@@ -43,7 +43,8 @@ class Column:
     finite: it can't overflow, whatever the features. exact: it equals the library's to the last
     bit. null: the Python value (None, NaN or pandas.NA) that the null token of a string column, or
     the NaN of a number column of dtype object, stands for. categories: those of pandas, in their order,
-    of a feature that is a Categorical in X.
+    of a feature that is a Categorical in X. sparse: the step sees a sparse matrix, in which zeros
+    aren't stored.
     """
 
     tensor: str
@@ -56,6 +57,7 @@ class Column:
     exact: bool = True
     null: Any = None
     categories: tuple[Any, ...] | None = None
+    sparse: bool = False
 
     @property
     def missing(self) -> Any:
@@ -98,6 +100,11 @@ class Columns:
     @property
     def exact(self) -> bool:
         return all(column.exact for column in self.items)
+
+    @property
+    def sparse(self) -> bool:
+        """They stand in one sparse matrix."""
+        return any(column.sparse for column in self.items)
 
     @property
     def raw(self) -> bool:

@@ -18,11 +18,13 @@ from onnxport.errors import UnsupportedModel
 from onnxport.export.graph import Columns, Graph
 from onnxport.export.libraries import LIBRARIES, library_of, load_library
 from onnxport.export.origin import Origin
+from onnxport.export.storage import stored_like
 from onnxport.export.unsupported import UNSUPPORTED
 from onnxport.signature import Analysis, Text
 
 Level = Literal["exact", "tolerant", "unsupported"]
 
+SINCE = "0.1.0"
 # The largest |difference| / max(1, |answer|) that each level allows.
 EXACT_BAR = 1e-9
 ROUGH_BAR = 1e-6  # doubles throughout, but sums so large that their rounding shows in a probability
@@ -187,7 +189,7 @@ class Rule:
     level: Level
     emit: Emit
     check: Check
-    since: str = "0.1.0"
+    since: str = SINCE
 
 
 # What an estimator is as the last step; and what a predictor is as a step before others, where it
@@ -200,7 +202,7 @@ def emits(
     *estimators: type,
     level: Level = "exact",
     check: Check = lambda _: None,
-    since: str = "0.1.0",
+    since: str = SINCE,
 ) -> Callable[[Emit], Emit]:
     """Registers an emitter for these classes."""
     return _register(RULES, estimators, level, check, since)
@@ -210,7 +212,7 @@ def transforms(
     *estimators: type,
     level: Level = "exact",
     check: Check = lambda _: None,
-    since: str = "0.1.0",
+    since: str = SINCE,
 ) -> Callable[[Emit], Emit]:
     """Registers an emitter of `transform` for classes that are predictors when they come last."""
     return _register(TRANSFORMS, estimators, level, check, since)
@@ -272,6 +274,8 @@ def _emit_by(rule: Rule, emission: Emission, estimator: Any, columns: Columns) -
     if rule.level == "tolerant":
         emission.relax(TOLERANT_BAR)
     result: Emitted = rule.emit(emission, estimator, columns)
+    if isinstance(result, Columns):
+        result = stored_like(estimator, columns, result)
     emission.taps.append(Tap(emission.step, type(estimator).__name__, result))
     return result
 

@@ -61,15 +61,20 @@ def _refuse_infinite(emission: Emission, numbers: Columns, asked: Asked) -> None
 
 
 def _nulled(emission: Emission, numbers: Columns, missing: float) -> Columns:
-    """The numbers, NaN where they are the one that means missing: compared in float32."""
-    if np.isnan(missing):
-        return numbers
+    """The numbers, NaN where they are the one that means missing, compared in float32; or where a
+    sparse matrix doesn't store them.
+    """
     graph = emission.graph
-    rounded = graph.rounded(graph.matrix(numbers))
-    gone = graph.node("Equal", rounded, graph.constant(np.float32(missing), np.float64))
-    nulled = graph.node("Where", gone, graph.constant(np.nan), rounded)
+    absent = {0.0} if numbers.sparse else set()
+    absent |= set() if np.isnan(missing) else {float(np.float32(missing))}
+    if not absent:
+        return numbers
+    tensor = graph.rounded(graph.matrix(numbers))
+    for number in sorted(absent):
+        gone = graph.node("Equal", tensor, graph.constant(number))
+        tensor = graph.node("Where", gone, graph.constant(np.nan), tensor)
     origins = [column.origin for column in numbers.items]
-    return number_columns(nulled, len(numbers), origins=origins, exact=numbers.exact)
+    return number_columns(tensor, len(numbers), origins=origins, exact=numbers.exact)
 
 
 def _lines(emission: Emission, numbers: Columns, dump: Dump) -> str:
