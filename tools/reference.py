@@ -13,7 +13,7 @@ from pathlib import Path
 import click
 
 from onnxport import cli
-from onnxport.export.registry import EXACT_BAR, TOLERANT_BAR
+from onnxport.export.registry import EXACT_BAR, ROUGH_BAR, TOLERANT_BAR
 from onnxport.export.support import KINDS, Entry, sentence, support_table
 from onnxport.settings import SETTINGS
 
@@ -88,6 +88,7 @@ def estimators_page() -> str:
         GENERATED,
         f"`exact`: numbers may differ by {EXACT_BAR:g}, relative to max(1, |answer|).",
         f"`tolerant`: by {TOLERANT_BAR:g}, where ONNX Runtime or the library itself computes in float32 or iterates.",
+        f"Of XGBoost, which computes in float32, by {ROUGH_BAR:g}.",
         "A label never differs. [Parity](../3-parity.md) tells how this is proven.",
         "",
         "A class that isn't listed is refused, and so is a subclass of a listed one. The third column names the",

@@ -33,6 +33,7 @@ import onnxport
 from onnxport.errors import UnsupportedModel
 from onnxport.export import support
 from onnxport.export.emitters import RULES
+from onnxport.export.libraries import LIBRARIES, library_of, load_installed
 from onnxport.export.registry import TRANSFORMS
 from onnxport.export.unsupported import UNSUPPORTED
 from tests.export import data
@@ -121,9 +122,20 @@ def _is_step(kind: type) -> bool:
     )
 
 
+def _of_sklearn() -> list[type]:
+    return [kind for kind in RULES if library_of(kind) == "sklearn"]
+
+
+def _boosters() -> list[type]:
+    """The classes of other libraries."""
+    load_installed()
+    found = [kind for kind in RULES if library_of(kind) in LIBRARIES]
+    return sorted(found, key=lambda kind: kind.__name__)
+
+
 def _cases() -> list[tuple[type, ...]]:
     """Every class of the table once: transformers and regressors several at a time, the rest alone."""
-    ordered = sorted(RULES, key=lambda kind: kind.__name__)
+    ordered = sorted(_of_sklearn(), key=lambda kind: kind.__name__)
     alone = [kind for kind in ordered if kind.__name__ in SEVERAL_NUMBERS | ONE_COLUMN | TEXT]
     steps = [kind for kind in ordered if _is_step(kind) and kind not in alone]
     regressors = [kind for kind in ordered if issubclass(kind, RegressorMixin)]
@@ -187,6 +199,33 @@ def test_every_class_with_a_rule_is_saved(kinds: tuple[type, ...], tmp_path: Pat
     _saved(_together(kinds), X, y, tmp_path / "m.onnx")
 
 
+@pytest.mark.parametrize("kind", _boosters(), ids=lambda kind: kind.__name__)
+def test_every_booster_with_a_rule_is_saved(kind: type, tmp_path: Path) -> None:
+    X, labels = data.iris()
+    y = np.unique(labels, return_inverse=True)[1]
+    options: dict[str, Any] = {"n_estimators": 4, "verbosity": 0}
+    if kind.__name__.startswith("LGBM"):
+        options = {"n_estimators": 4, "verbose": -1}
+    if kind.__name__.startswith("CatBoost"):
+        options = {"iterations": 4, "verbose": 0, "allow_writing_files": False}
+    if kind.__name__ == "CatBoost":
+        options = {"params": {**options, "loss_function": "RMSE"}}
+    ranks = kind.__name__.endswith("Ranker")
+    groups = {"group": [50, 100]} if ranks else {}
+    if kind.__name__ == "CatBoostRanker":
+        groups = {"group_id": np.repeat([0, 1], [50, 100])}
+        options["loss_function"] = "QueryRMSE"
+    model = kind(**options).fit(X, y, **groups)
+    report = onnxport.save(model, tmp_path / "m.onnx", X)
+    found = [answer["prediction"] for answer in onnxport.load(tmp_path / "m.onnx").predict(X)]
+    wanted = np.asarray(model.predict(X)).reshape(len(X))
+    if report.signature.classes:
+        assert found == wanted.tolist()
+    else:
+        np.testing.assert_allclose(found, wanted, rtol=1e-6, atol=1e-6)
+    assert kind.__name__ in {entry.name for entry in support.support_table()}
+
+
 def test_every_predictor_with_a_rule_is_saved_as_a_step(tmp_path: Path) -> None:
     X, labels = data.iris()
     y = np.unique(labels, return_inverse=True)[1]
@@ -196,7 +235,7 @@ def test_every_predictor_with_a_rule_is_saved_as_a_step(tmp_path: Path) -> None:
 
 
 def test_a_class_converts_or_is_told_why_not() -> None:
-    converts = {kind.__name__ for kind in RULES}
+    converts = {kind.__name__ for kind in _of_sklearn()}
     public = {name for name, _ in all_estimators()}
     assert converts & UNSUPPORTED.keys() == set()
     assert UNSUPPORTED.keys() <= public

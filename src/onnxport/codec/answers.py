@@ -94,8 +94,8 @@ def refuse_rows(
     refused = signature.output("refused")
     if refused is not None and outputs[refused.tensor].any():
         message = (
-            "a step of the model refuses this row: a number is too large for it, or training rows that "
-            "differ are equally near to it (KNNImputer)"
+            "a step of the model refuses this row: a number is too large for it, a category is unknown to "
+            "it, or training rows that differ are equally near (KNNImputer)"
         )
         marked = outputs[refused.tensor].ravel()
         raise ValidationError(_details("non_finite", marked, message, single, places))

@@ -1,5 +1,5 @@
 """The support table: every class that has a rule, and every public class of scikit-learn that has
-none.
+none. Of other libraries, those that are installed.
 """
 
 from __future__ import annotations
@@ -22,10 +22,14 @@ from sklearn.base import (
 )
 from sklearn.feature_extraction.text import CountVectorizer
 
+from onnxport.export.adapted import Adapted
 from onnxport.export.emitters import RULES
-from onnxport.export.libraries import load_installed
+from onnxport.export.libraries import LIBRARIES, library_of, load_installed
 from onnxport.export.registry import (
+    ADAPTERS,
     EXACT_BAR,
+    ROUGH_BAR,
+    SINCE,
     TOLERANT_BAR,
     TRANSFORMS,
     Level,
@@ -43,12 +47,13 @@ _KINDS = {
     DensityMixin: "Clusterers and mixtures",
     TransformerMixin: "Transformers",
 }
-_OTHERS, _STEPS, _NONE = (
+_OTHERS, _STEPS, _BOOSTERS, _NONE = (
     "Pipelines and searches",
     "Predictors as a step before others",
+    "Boosters of other libraries",
     "Unsupported",
 )
-KINDS = (*dict.fromkeys(_KINDS.values()), _OTHERS, _STEPS, _NONE)
+KINDS = (*dict.fromkeys(_KINDS.values()), _OTHERS, _STEPS, _BOOSTERS, _NONE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,9 +72,12 @@ class Entry:
 
 
 def support_table() -> tuple[Entry, ...]:
-    """All classes, by kind and name; of other libraries those that are installed."""
+    """All classes, by kind and name."""
     load_installed()
-    entries = [_entry(rule, _kind(rule.estimator)) for rule in RULES.values()]
+    own = [rule for rule in RULES.values() if not issubclass(rule.estimator, Adapted)]
+    entries = [_entry(rule, _kind(rule.estimator)) for rule in own]
+    named = {library_of(kind): kind for kind in ADAPTERS if kind.__name__ == "Booster"}
+    entries += [Entry(f"{library}.Booster", _BOOSTERS, "exact", SINCE) for library in sorted(named)]
     entries += [_entry(rule, _STEPS) for rule in TRANSFORMS.values()]
     known = {entry.name for entry in entries}
     entries += [
@@ -83,9 +91,9 @@ def support_table() -> tuple[Entry, ...]:
 def as_text(entries: tuple[Entry, ...], width: int = 100) -> str:
     """The table for a terminal: a line a class, and one below it for each refused parameter."""
     intro = (
-        f"exact: numbers may differ by {EXACT_BAR:g}; tolerant: by {TOLERANT_BAR:g}; a label never "
-        "differs. Then the version that converted the class first, and below it the parameters that "
-        "are refused, why, and what to do."
+        f"exact: numbers may differ by {EXACT_BAR:g}; tolerant: by {TOLERANT_BAR:g}; of XGBoost, "
+        f"which computes in float32, by {ROUGH_BAR:g}; a label never differs. Then the version that "
+        "converted the class first, and below it the parameters that are refused, why, and what to do."
     )
     lines = textwrap.wrap(intro, width)
     for kind in KINDS:
@@ -118,6 +126,8 @@ def sentence(refusal: Refusal) -> str:
 
 
 def _kind(estimator: type) -> str:
+    if library_of(estimator) in LIBRARIES:
+        return _BOOSTERS
     if issubclass(estimator, CountVectorizer):  # which is no TransformerMixin
         return _KINDS[TransformerMixin]
     return next((title for mixin, title in _KINDS.items() if issubclass(estimator, mixin)), _OTHERS)
