@@ -216,6 +216,19 @@ def test_padding_is_masked(tmp_path: Path) -> None:
         saved(tmp_path, Padded(nested=True), example, dynamic_axes=axes)
 
 
+def test_where_a_mask_leaves_nothing(tmp_path: Path) -> None:
+    def attend(_: Any, x: Any) -> Any:
+        mask = (x[:, :, 0] > 0)[:, None, :]
+        return functional.scaled_dot_product_attention(x, x, x, attn_mask=mask)
+
+    module = Calling(attend)
+    _, model = saved(tmp_path, module, torch.randn(3, 5, 4), dynamic_axes={"x": {1: "time"}})
+    x = torch.randn(300, 3, 4)
+    x[:100, :, 0] = -1
+    assert not answers(module, {"x": x})[:100].any()
+    agree(model, module, {"x": x})
+
+
 def test_pixels_are_scaled_in_the_graph(tmp_path: Path) -> None:
     module = nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU(), nn.Flatten(), nn.Linear(64, 2))
     declared = {"image": {"scale": 1 / 255, "mean": [0.4, 0.5, 0.6], "std": [0.2, 0.3, 0.2]}}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -13,12 +14,27 @@ import torch
 from onnxport.export.torch_module import Flat, Refused, ask
 from onnxport.tensors import Array
 
+_NATIVE = torch.nn.functional.scaled_dot_product_attention
 
-class Attention(torch.overrides.TorchFunctionMode):  # type: ignore[misc]
-    """While it is entered, scaled_dot_product_attention is written with simpler operators.
+
+@contextmanager
+def attention_written_out(*, plain: bool) -> Iterator[None]:
+    """While a module is traced, scaled_dot_product_attention is simpler operators: where
+    MultiheadAttention calls it, and where the module's own code does.
 
     plain: rows of which all is masked are NaN, as in TransformerEncoder's own kernel, and not zero.
     """
+    functional = torch.nn.functional
+    try:
+        functional.scaled_dot_product_attention = partial(_attention, plain)
+        with _Attention(plain=plain):
+            yield
+    finally:
+        functional.scaled_dot_product_attention = _NATIVE
+
+
+class _Attention(torch.overrides.TorchFunctionMode):  # type: ignore[misc]
+    """Meets the function under whatever name the module has imported it."""
 
     def __init__(self, *, plain: bool) -> None:
         super().__init__()
@@ -28,7 +44,7 @@ class Attention(torch.overrides.TorchFunctionMode):  # type: ignore[misc]
         self, function: Any, types: Any, args: Any = (), kwargs: Any = None
     ) -> Any:
         kwargs = kwargs or {}
-        if function is torch.nn.functional.scaled_dot_product_attention:
+        if function is _NATIVE:
             return _attention(self._plain, *args, **kwargs)
         return function(*args, **kwargs)
 

@@ -19,7 +19,7 @@ from onnx import helper
 
 from onnxport.errors import ExportError, UnsupportedModel, shorten
 from onnxport.export.sample_errors import library_says
-from onnxport.export.torch_attention import Attention, masked_is_nan, masks_as_they_are
+from onnxport.export.torch_attention import attention_written_out, masked_is_nan, masks_as_they_are
 from onnxport.export.torch_bags import bags_of_rows
 from onnxport.export.torch_examples import Examples
 from onnxport.export.torch_module import Flat, as_tensor, unsupported
@@ -58,7 +58,7 @@ def capture(flat: Flat, examples: Examples, batch: Sequence[Array]) -> Captured:
 def _program(flat: Flat, examples: Examples, batch: Sequence[Array]) -> Any:
     dynamic = torch.export.Dim.DYNAMIC
     axes = tuple(dict.fromkeys((0, *each.symbols), dynamic) for each in examples.inputs)
-    written = Attention(plain=masked_is_nan(flat, batch))
+    written = attention_written_out(plain=masked_is_nan(flat, batch))
     try:
         with _silence(), _written_out(flat), written:
             return torch.export.export(
