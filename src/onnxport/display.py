@@ -108,9 +108,9 @@ def describe_parity(parity: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     yield "label flips", str(parity["label_flips"])
     yield "worst difference", f"{parity['max_abs']:.2g} (allowed {parity['tolerance']:g})"
     if "ties" in parity:
-        yield "ties", f"{parity['ties']} (the estimator's own answer hangs on rounding)"
+        yield "ties", f"{parity['ties']} (the original's own answer hangs on rounding)"
     if "refused" in parity:
-        yield "refused", f"{parity['refused']} more rows, which the estimator itself refuses"
+        yield "refused", f"{parity['refused']} more rows, which the original itself refuses"
     yield "proven on", f"onnxruntime {parity['onnxruntime']}"
 
 

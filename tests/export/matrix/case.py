@@ -49,19 +49,28 @@ KINDS = {
     36: "indicators, imputing by neighbours and by iteration",
     37: "words and word n-grams, any script",
     38: "character n-grams beside numeric columns",
+    39: "XGBoost: odd names, missing values, -999, early stopping",
+    40: "XGBoost: categories, several targets, forests, dart",
+    41: "LightGBM: ids, missing values, zero as missing",
+    42: "LightGBM: categories, forests, one against all, linear leaves",
+    43: "CatBoost: categories, log links, trees that aren't symmetric",
+    44: "PyTorch: embeddings, convolutions, sequences of any length",
 }
 # The hardest, which have three cases or more.
-HARDEST = frozenset({4, 14, 18, 19, 25, 31, 37, 38})
+HARDEST = frozenset({4, 14, 18, 19, 25, 31, 37, 38, 40, 42, 43, 44})
 
 
 @dataclass(frozen=True)
 class Case:
-    """estimator: unfitted. load: its data set, X and y."""
+    """estimator: unfitted. load: its data set, X and y. watched: fitted with an eval_set, to stop
+    early.
+    """
 
     kind: int
     name: str
     estimator: Any
     load: Load
+    watched: bool = False
 
     @property
     def id(self) -> str:

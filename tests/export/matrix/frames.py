@@ -237,3 +237,52 @@ def airport_west() -> Data:
     X, y = data.airports()
     latitude = X["latitude"]
     return pd.DataFrame({"latitude": latitude, "squared": latitude**2}), y < -98
+
+
+@cache
+def odd_penguins() -> Data:
+    """Measures with missing values under names that some formats can't hold; coded species."""
+    X, y = numeric_penguins()
+    names = ["bill (mm)", "bill, depth", "Flügel {mm}", 'mass "g"', "f0"]
+    return X.set_axis(names, axis=1), np.unique(y, return_inverse=True)[1]
+
+
+@cache
+def marked_penguins() -> Data:
+    """-999 where nothing was measured; coded species."""
+    X, y = odd_penguins()
+    return X.fillna(-999.0), y
+
+
+@cache
+def coded_category_penguins() -> Data:
+    """The island as a pandas category, missing here and there; coded species."""
+    X, y = category_penguins()
+    return X, np.unique(y, return_inverse=True)[1]
+
+
+@cache
+def measured_two() -> Data:
+    """Diabetes in ten years and its square root."""
+    X, y = two_measures()
+    return X, y.astype(np.float64)
+
+
+@cache
+def coded_seattle() -> Data:
+    X, y = seattle()
+    return X, np.unique(y, return_inverse=True)[1]
+
+
+@cache
+def string_cars() -> Data:
+    """The number of cylinders and the year as strings; the target is the consumption."""
+    X, y = heavy_cars()
+    return X.assign(Cylinders=X["Cylinders"].astype(str).astype(object)), y
+
+
+@cache
+def string_penguins() -> Data:
+    """The island in strings, beside measures with missing values."""
+    X, y = data.penguins()
+    return X.assign(island=X["island"].astype(object)), y

@@ -1,7 +1,8 @@
-"""The same cases through plain skl2onnx, as its own documentation advises, judged on the same rows.
+"""The same cases through plain skl2onnx, as its own documentation advises, judged on the same rows; boosters through
+onnxmltools, or CatBoost's own export.
 
 Three ways are tried, and the best one counts: all numbers as float64, all as float32, and the data's
-own types.
+own types. Boosters take a matrix of float32.
 Batches of no rows are left out, which many of these graphs can't answer.
 """
 
@@ -23,9 +24,9 @@ from skl2onnx.common.data_types import (
     StringTensorType,
 )
 
-from onnxport.compare import worst
+from onnxport.compare import relative_difference, worst
 from onnxport.export import saving
-from onnxport.export.oracle import Oracle
+from onnxport.export.oracle import Oracle, expected_outputs
 from onnxport.export.parity import Judge, _answerable, _compare, _scale
 from onnxport.export.rows import RowSet, row_sets
 from onnxport.export.sample import Sample, read_sample
@@ -33,6 +34,12 @@ from onnxport.export.subject import as_predicted, read_subject
 from onnxport.export.targets import name_targets
 from onnxport.export.ties import Rules
 from onnxport.tensors import Arrays
+from tests.export.matrix.public_boosters import (
+    ask_booster,
+    ask_treelite,
+    booster_session,
+    is_booster,
+)
 from tests.export.matrix.trial import Fitted
 
 OPSET = {"": 21, "ai.onnx.ml": 3}
@@ -86,7 +93,7 @@ def try_public(fitted: Fitted) -> Verdict:
     """The best of the three ways."""
     court = _convene(fitted)
     verdicts: list[Verdict] = []
-    for way in ("float64", "float32", None):
+    for way in ("float32",) if is_booster(fitted.estimator) else ("float64", "float32", None):
         verdicts.append(_try(fitted, court, way))
         if verdicts[-1].passes:
             break
@@ -129,6 +136,8 @@ def _try(fitted: Fitted, court: _Court, way: str | None) -> Verdict:
 
 def _session(fitted: Fitted, way: str | None) -> Any:
     model = fitted.estimator
+    if is_booster(model):
+        return booster_session(model, fitted.seen)
     columns = _columns(fitted.seen, way)
     types = [(name, _TYPES[str(part.dtype)]([None, part.shape[1]])) for name, part in columns]
     options = {id(model): {"zipmap": False}} if hasattr(model, "predict_proba") else None
@@ -164,13 +173,37 @@ def _answers(session: Any, court: _Court, row_set: RowSet, way: str | None) -> A
     """What the graph answers, in the terms of the gate. Inputs go by their order, since skl2onnx
     renames some.
     """
-    columns = _columns(court.sample.restore(row_set.table), way)
+    X = court.sample.restore(row_set.table)
+    if is_booster(court.judge.oracle.subject(row_set.table)[0]):
+        return _in_our_terms(ask_booster(session, X), court.judge, row_set.rows)
+    columns = _columns(X, way)
     kinds = {"tensor(float)": "f4", "tensor(double)": "f8", "tensor(int64)": "i8"}
     feeds = {
         known.name: part.astype(kinds.get(known.type, part.dtype))
         for known, (_, part) in zip(session.get_inputs(), columns, strict=True)
     }
     return _in_our_terms(session.run(None, feeds), court.judge, row_set.rows)
+
+
+def try_treelite(fitted: Fitted) -> Verdict:
+    """treelite's reference evaluator on the same rows: numbers only."""
+    court = _convene(fitted)
+    judge, largest = court.judge, 0.0
+    role = "probabilities" if judge.classes else "value"
+    output = next(o for o in judge.signature.outputs if o.role == role)
+    with warnings.catch_warnings(), np.errstate(all="ignore"):
+        warnings.simplefilter("ignore")
+        for row_set in court.sets:
+            wanted = expected_outputs(judge.oracle, judge.signature, judge.classes, row_set.table)
+            try:
+                got = ask_treelite(fitted.estimator, court.sample.restore(row_set.table))
+            except Exception as err:  # treelite raises anything
+                told = (str(err).strip().splitlines() or [""])[-1]
+                return Verdict(judge.bar, error=f"{type(err).__name__}: {told[:90]}")
+            if role == "probabilities" and got.shape[1] == 1:
+                got = np.hstack([1 - got, got])
+            largest = max(largest, worst(relative_difference(wanted[output.tensor], got)))
+    return Verdict(judge.bar, difference=largest)
 
 
 def _in_our_terms(given: list[Any], judge: Judge, rows: int) -> Arrays:

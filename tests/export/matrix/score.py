@@ -1,4 +1,4 @@
-"""The score of the matrix: kinds whose cases all pass, ours and plain skl2onnx's."""
+"""The score of the matrix: kinds whose cases all pass, ours and the public converters'."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class Row:
 
 
 def passing(rows: Iterable[Row]) -> tuple[int, int, int]:
-    """How many kinds pass: ours, skl2onnx's, and skl2onnx's with numbers within 1e-5."""
+    """How many kinds pass: ours, the public converters', and theirs with numbers within 1e-5."""
     listed = list(rows)
     return (
         sum(row.ours == row.cases for row in listed),
@@ -63,7 +63,7 @@ def as_text(ours: Mapping[int, tuple[int, int]]) -> list[str]:
         )
         for kind, (ran, passed) in sorted(ours.items())
     ]
-    lines = [f"{'':4} {'kind':<58}{'cases':>6}{'onnxport':>10}{'skl2onnx':>10}{'within 1e-5':>13}"]
+    lines = [f"{'':4} {'kind':<58}{'cases':>6}{'onnxport':>10}{'public':>10}{'within 1e-5':>13}"]
     for row in rows:
         star = "★" if row.kind in HARDEST else " "
         counts = f"{row.cases:>6}{row.ours:>10}{row.public:>10}{row.mildly:>13}"

@@ -1,4 +1,4 @@
-"""38 kinds of estimators that people train, each on real and on hurtful data: saved, loaded, asked."""
+"""44 kinds of models that people train, each on real and on hurtful data: saved, loaded, asked."""
 
 from __future__ import annotations
 
@@ -7,11 +7,15 @@ from pathlib import Path
 
 import pytest
 
+from tests.export.matrix import networks
 from tests.export.matrix.case import HARDEST, KINDS, Case
 from tests.export.matrix.conftest import Results
 from tests.export.matrix.every_case import CASES
+from tests.export.matrix.networks import NETWORKS, Network
 from tests.export.matrix.score import read_page
 from tests.export.matrix.trial import fit, try_ours
+
+EVERY: list[Case | Network] = [*CASES, *NETWORKS]
 
 
 @pytest.mark.usefixtures("record")
@@ -21,13 +25,20 @@ def test_a_case(case: Case, results: Results, tmp_path: Path) -> None:
     results[case.id] = (case.kind, True)
 
 
+@pytest.mark.parametrize("network", NETWORKS, ids=lambda network: network.id)
+def test_a_network(network: Network, results: Results, tmp_path: Path) -> None:
+    results[network.id] = (network.kind, False)
+    networks.try_ours(network, tmp_path)
+    results[network.id] = (network.kind, True)
+
+
 def test_every_kind_has_its_cases() -> None:
-    count = Counter(case.kind for case in CASES)
+    count = Counter(case.kind for case in EVERY)
     assert count.keys() == KINDS.keys()
     assert min(count.values()) >= 2
     assert min(count[kind] for kind in HARDEST) >= 3
     assert len({case.id for case in CASES}) == len(CASES)
-    for kind in KINDS:
+    for kind in {case.kind for case in CASES}:
         assert len({case.load for case in CASES if case.kind == kind}) >= 2
 
 
@@ -35,7 +46,7 @@ def test_the_page_agrees_with_this_run(results: Results) -> None:
     page = read_page()
     assert page.keys() == KINDS.keys()
     for kind in KINDS:
-        known = [case.id for case in CASES if case.kind == kind]
+        known = [case.id for case in EVERY if case.kind == kind]
         assert page[kind].cases == len(known)
         if all(name in results for name in known):
             passed = sum(results[name][1] for name in known)

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from sklearn.base import clone
+from sklearn.base import BaseEstimator, clone
 
 import onnxport
 from onnxport.compare import relative_difference, worst
@@ -34,8 +34,17 @@ def fit(case: Case) -> Fitted:
     seen, fresh = rows[order[:cut]], rows[order[cut:]]
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of convergence, and of what scikit-learn retires
-        estimator = clone(case.estimator).fit(seen, np.asarray(y)[order[:cut]])
+        given = np.asarray(y)[order[:cut]]
+        watch = {"eval_set": [(seen[::3], given[::3])]} if case.watched else {}
+        estimator = _anew(case.estimator).fit(seen, given, **watch)
     return Fitted(estimator, seen, _answered(estimator, fresh))
+
+
+def _anew(estimator: Any) -> Any:
+    """CatBoost's classes are no scikit-learn estimators."""
+    if isinstance(estimator, BaseEstimator):
+        return clone(estimator)
+    return type(estimator)(**estimator.get_params())
 
 
 def _answered(estimator: Any, rows: Any) -> Any:
@@ -72,10 +81,14 @@ def try_ours(fitted: Fitted, folder: Path) -> None:
         wanted = expected.astype(float).reshape(np.shape(found))
         assert worst(relative_difference(wanted, np.array(found))) <= report.parity.tolerance
     else:
-        assert found == expected.tolist()
-    if proba is not None and expected.ndim == 1:
+        assert found == (expected[:, 0] if _is_column(expected) else expected).tolist()
+    if proba is not None and (expected.ndim == 1 or _is_column(expected)):
         given = np.array([list(answer["probabilities"].values()) for answer in answers])
         assert worst(relative_difference(proba, given)) <= report.parity.tolerance
+
+
+def _is_column(answers: Any) -> bool:
+    return bool(answers.ndim == 2 and answers.shape[1] == 1)
 
 
 def _probabilities(fitted: Fitted) -> Any:
