@@ -335,7 +335,7 @@ def _check_refused(made: Made, run: Callable[[Rows], list[Array]], name: str, ro
             raise unsupported(
                 made.answers.flat.module,
                 f"it refuses a row of the set {name!r} that its graph would answer: "
-                f"{_why_refused(made, rows, row)}",
+                f"{_why_refused(made, rows, row)}{padding_hint(made.answers.flat.module)}",
                 "Leave the check out of forward, or refuse such rows before the model.",
             )
 

@@ -256,7 +256,7 @@ def add_labels(model: onnx.ModelProto, scores: Scores) -> onnx.ModelProto:
     if one:
         nodes += _of_one_column(graph, share)
     else:
-        nodes.append(helper.make_node("ArgMax", ["labels/scores"], [CODE], axis=1, keepdims=0))
+        nodes += _first_of_largest(graph)
     graph.node.extend(nodes)
     del graph.output[:]
     labels = 2 if one else scores.width
@@ -267,6 +267,19 @@ def add_labels(model: onnx.ModelProto, scores: Scores) -> onnx.ModelProto:
         ]
     )
     return found
+
+
+def _first_of_largest(graph: onnx.GraphProto) -> list[onnx.NodeProto]:
+    """As numpy and torch have it: what is no number is larger than any."""
+    kind = graph.output[0].type.tensor_type.elem_type
+    largest = np.array(np.inf, dtype=helper.tensor_dtype_to_np_dtype(kind))
+    graph.initializer.append(numpy_helper.from_array(largest, "labels/infinite"))
+    ranked = ["labels/nan", "labels/infinite", "labels/scores"]
+    return [
+        helper.make_node("IsNaN", ["labels/scores"], ["labels/nan"]),
+        helper.make_node("Where", ranked, ["labels/ranked"]),
+        helper.make_node("ArgMax", ["labels/ranked"], [CODE], axis=1, keepdims=0),
+    ]
 
 
 def _of_one_column(graph: onnx.GraphProto, share: str) -> list[onnx.NodeProto]:
