@@ -14,8 +14,8 @@ from sklearn.linear_model import LinearRegression, LogisticRegression
 from sklearn.multioutput import MultiOutputClassifier
 from sklearn.neural_network import MLPClassifier
 from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import OneHotEncoder, StandardScaler
-from sklearn.svm import SVC, LinearSVC
+from sklearn.preprocessing import OneHotEncoder, PolynomialFeatures, StandardScaler
+from sklearn.svm import SVC, SVR, LinearSVC
 
 import onnxport
 from onnxport.errors import RequestError
@@ -230,6 +230,41 @@ def test_what_doesnt_fit(tmp_path: Path, options: Any, sentence: str) -> None:
     with pytest.raises(NotAdoptable, match=sentence):
         adopted(path, **options)
     assert not path.with_name("adopted.onnx").exists()
+
+
+def test_a_batch_of_one_where_large_numbers_cancel_out(tmp_path: Path) -> None:
+    """Sums of float32 hang on how many rows are multiplied at once: such files stay at one."""
+    from skl2onnx.common.data_types import FloatTensorType
+
+    ids = (FLOWERS * 1e6 + 1.7e9).astype(np.float32)
+    fitted = make_pipeline(PolynomialFeatures(), LinearRegression()).fit(ids, CODES)
+    path = by_skl2onnx(tmp_path, fitted, [("X", FloatTensorType([1, 4]))])
+    got = adopted(path).predict(as_rows(ids, PLAIN))
+    wanted = [answers(path, {"X": row[None]})["variable"][0] for row in ids]
+    np.testing.assert_array_equal([a["variable"] for a in got], wanted)
+
+
+def test_noise_is_no_company(tmp_path: Path) -> None:
+    """A support vector machine's sums differ a little by batch size, and hang on no other row."""
+    path = by_skl2onnx(tmp_path, SVR().fit(FLOWERS * 40, CODES * 100.0))
+    rows = flowers(200) * 40
+    got = adopted(path).predict(as_rows(rows, PLAIN))
+    said = answers(path, {"float_input": rows})["variable"]
+    np.testing.assert_allclose([a["variable"] for a in got], said, rtol=1e-6, atol=1e-6)
+
+
+@pytest.mark.parametrize("opset", [9, 12, 15])
+def test_operator_sets_of_skl2onnx(tmp_path: Path, opset: int) -> None:
+    """skl2onnx stamps the oldest set that holds what it used, down to 1."""
+    from skl2onnx.common.data_types import FloatTensorType
+
+    fitted = LogisticRegression(max_iter=500).fit(FLOWERS, SPECIES[CODES])
+    types = [("X", FloatTensorType([1, 4]))]
+    path = by_skl2onnx(tmp_path, fitted, types, target_opset={"": opset, "ai.onnx.ml": 1})
+    rows = flowers(30)
+    got = adopted(path).predict(as_rows(rows, PLAIN))
+    wanted = [answers(path, {"X": row[None]})["output_label"][0] for row in rows]
+    assert [a["prediction"] for a in got] == wanted
 
 
 def test_one_output_alone(tmp_path: Path) -> None:

@@ -16,6 +16,7 @@ from tests.export.adopting.files import (
     FLOAT,
     FLOAT16,
     INT64,
+    STRING,
     UINT8,
     Array,
     Node,
@@ -284,6 +285,46 @@ def test_a_label_of_its_own_is_kept(tmp_path: Path) -> None:
     got = adopted(path, labels=["a", "b", "c"]).predict([{"x": row} for row in rows])
     wanted = answers(path, {"x": rows})["label"]
     assert [a["prediction"] for a in got] == [("a", "b", "c")[i] for i in wanted]
+
+
+def test_labels_that_are_no_codes(tmp_path: Path) -> None:
+    made = model(
+        [
+            Node("MatMul", ["x", "w"], ["z"]),
+            Node("ArgMax", ["z"], ["i"], axis=1, keepdims=0),
+            Node("Add", ["i", "one"], ["label"]),
+        ],
+        [info("x", FLOAT, ["N", 8])],
+        [info("label", INT64, ["N"]), info("z", FLOAT, ["N", 3])],
+        {"w": normal(8, 3), "one": np.array(1)},
+    )
+    path = put(tmp_path, made)
+    with pytest.raises(
+        NotAdoptable, match="it answered '1', '2', '3', and a list of 3 labels stands"
+    ):
+        adopted(path, labels=["a", "b", "c"])
+    rows = normal(50, 8)
+    got = adopted(path, labels={"1": "a", "2": "b", "3": "c"}).predict([{"x": r} for r in rows])
+    wanted = answers(path, {"x": rows})["label"]
+    assert [a["prediction"] for a in got] == [" abc"[i] for i in wanted]
+
+
+def test_texts_under_another_locale(tmp_path: Path) -> None:
+    """Few machines have the locale that skl2onnx writes down."""
+    made = model(
+        [
+            Node(
+                "StringNormalizer", ["s"], ["z"], case_change_action="LOWER", locale="en_US.UTF-8"
+            ),
+            Node("Reshape", ["z", "shape"], ["y"]),
+        ],
+        [info("s", STRING, ["N"])],
+        [info("y", STRING, ["N", 1])],
+        {"shape": np.array([-1, 1])},
+    )
+    served = adopted(put(tmp_path, made))
+    assert served.predict({"s": "ÀB 東京"}) == {"y": ["àb 東京"]}
+    assert any("locale 'en_US.UTF-8'" in each for each in served.manifest["source"]["repairs"])
 
 
 def test_ultralytics(tmp_path: Path) -> None:

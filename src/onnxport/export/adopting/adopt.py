@@ -17,9 +17,11 @@ from onnxport.export.adopting.findings import Finding, NotAdoptable
 from onnxport.export.adopting.preparing import Labels, Names, Prepared, Progress, Wishes, prepare
 from onnxport.export.adopting.reading import read_original
 from onnxport.export.adopting.rewritten import recertify, write
+from onnxport.export.describe import read_feature_options
 from onnxport.export.report import Report
 from onnxport.export.tensor_saving import save_tensors
 from onnxport.export.written import check_path
+from onnxport.signature import label_key
 
 log = logging.getLogger(__name__)
 
@@ -99,9 +101,9 @@ def examine(path: str | os.PathLike[str], wishes: Wishes | None = None) -> list[
     """
     try:
         original = read_original(path)
+        findings = [*original.findings, *diagnose(original.model)]
     except NotAdoptable as err:
         return [err.finding]
-    findings = [*original.findings, *diagnose(original.model)]
     if any(not finding.curable for finding in findings):
         return findings
     try:
@@ -117,10 +119,16 @@ def examine(path: str | os.PathLike[str], wishes: Wishes | None = None) -> list[
 def _check_wishes(wishes: Wishes) -> None:
     for what in ("features", "labels", "nullable", "outputs"):
         value = getattr(wishes, what)
-        if isinstance(value, str):
+        if isinstance(value, (str, bytes)) or not isinstance(
+            value, (Sequence, Mapping, type(None))
+        ):
             raise ExportError(f"{what}= takes a list; pass [{shorten(repr(value))}]")
-    given = list(
-        wishes.labels.values() if isinstance(wishes.labels, Mapping) else wishes.labels or ()
-    )
-    if len(set(map(str, given))) < len(given):
+        if what != "labels" and not all(isinstance(name, str) for name in value or ()):
+            raise ExportError(f"{what}= takes names, which are strings")
+    if isinstance(wishes.features, Mapping):
+        read_feature_options(wishes.features)
+    labels = wishes.labels.values() if isinstance(wishes.labels, Mapping) else wishes.labels or ()
+    if not all(isinstance(label, (str, int, float, bool)) for label in labels):
+        raise ExportError("labels= takes strings, numbers or booleans")
+    if len({label_key(label) for label in labels}) < len(labels):
         raise ExportError("labels= names two classes alike; give each a name of its own")

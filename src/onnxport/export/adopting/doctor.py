@@ -9,7 +9,7 @@ import onnx
 from onnx import TensorProto
 
 from onnxport.errors import shorten
-from onnxport.export.adopting.findings import Finding, bar, cure, listed, named
+from onnxport.export.adopting.findings import Finding, bar, cure, in_utf8, listed, named
 from onnxport.export.adopting.sequences import construct_of, zipmap_of
 from onnxport.export.adopting.structure import (
     Port,
@@ -31,12 +31,26 @@ _RANDOM = frozenset(
     {"Bernoulli", "Multinomial", "RandomNormal", "RandomNormalLike", "RandomUniform"}
     | {"RandomUniformLike"}
 )
+_FORMS = {
+    "sequence": "a sequence",
+    "map": "a map",
+    "optional": "an optional value",
+    "sparse": "a sparse tensor",
+    "none": "of no type that is known",
+}
 # What an answer or a request can carry (datatypes.py).
 CARRIED = frozenset(range(1, 14)) | {TensorProto.FLOAT16}
 
 
 def diagnose(model: onnx.ModelProto) -> list[Finding]:
-    """All findings about a model as it stands in its file, in the order of the file's parts."""
+    """All findings about a model as it stands in its file, in the order of the file's parts. Raises
+    NotAdoptable for names that are not UTF-8.
+    """
+    with in_utf8():
+        return _diagnose(model)
+
+
+def _diagnose(model: onnx.ModelProto) -> list[Finding]:
     findings = [
         *_versions(model),
         *_operators(model),
@@ -140,7 +154,7 @@ def _inputs(model: onnx.ModelProto) -> Iterator[Finding]:
     for each in fed:
         place = named("input", each.name)
         if each.form != "tensor":
-            what = f"it is a {each.form}, and requests carry tensors only"
+            what = f"it is {_FORMS[each.form]}, and requests carry tensors only"
             yield bar("input_form", place, what, "export the model with tensors as inputs")
         elif each.element not in CARRIED or each.element in (14, 15):
             what = f"its datatype {_datatype(each)} can't be sent"
@@ -195,7 +209,7 @@ def _outputs(model: onnx.ModelProto) -> Iterator[Finding]:
                 "sequence", place, "a sequence of tensors", "each becomes an output of its own"
             )
         elif each.form != "tensor":
-            what = f"it is a {each.form}, and answers carry tensors only"
+            what = f"it is {_FORMS[each.form]}, and answers carry tensors only"
             yield bar("output_form", place, what, "name the other outputs with --output")
         elif each.element not in CARRIED or each.element in (14, 15):
             what = f"its datatype {_datatype(each)} can't be answered"

@@ -11,7 +11,7 @@ import numpy as np
 from onnxport.datatypes import MAX_EXACT_INTEGER
 from onnxport.errors import shorten
 from onnxport.export.adopting.drawing import Slot
-from onnxport.export.adopting.findings import Finding, cure, listed, named, refusal
+from onnxport.export.adopting.findings import Finding, counted, cure, listed, named, refusal
 from onnxport.export.adopting.knowledge import Knowledge
 from onnxport.export.adopting.repairs import Repaired
 from onnxport.export.adopting.slots import datatype, vocabulary
@@ -46,7 +46,8 @@ def read_inputs(
     widths = {p.name: _width(slot) for p, slot in zip(ports, slots, strict=True)}
     total = sum(width for width in widths.values() if width)
     columns = {name for name, width in widths.items() if width == 1}
-    if names or len(found.features) == total or knowledge.classical:
+    renames = len(names) == len(ports) and len(names) != total and not knowledge.classical
+    if (names and not renames) or len(found.features) == total or knowledge.classical:
         columns |= {name for name, width in widths.items() if width}
     findings: list[Finding] = []
     if names:
@@ -88,7 +89,7 @@ def _check_names(names: Sequence[str], widths: Mapping[str, int], columns: set[s
         raise refusal(
             "feature_names",
             "",
-            f"{len(names)} names were given, and the inputs have {total} columns",
+            f"{counted(len(names), 'name')} given, and the inputs have {total} columns",
             f"give one for each, in the order of the inputs: {told}",
         )
 

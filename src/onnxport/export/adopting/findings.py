@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -49,6 +50,16 @@ def bar(code: str, place: str, what: str, remedy: str) -> Finding:
     return Finding(code, place, what, remedy, curable=False)
 
 
+@contextmanager
+def in_utf8() -> Iterator[None]:
+    """Names and texts that are no UTF-8 are found wherever they are read (protobuf looks no earlier)."""
+    try:
+        yield
+    except UnicodeDecodeError as err:
+        what = "a name or a text in the file is not UTF-8"
+        raise refusal("damaged", "", what, "export or download it again") from err
+
+
 def refusal(code: str, place: str, what: str, remedy: str) -> NotAdoptable:
     """The same, to be raised."""
     return NotAdoptable(bar(code, place, what, remedy))
@@ -57,6 +68,11 @@ def refusal(code: str, place: str, what: str, remedy: str) -> NotAdoptable:
 def named(kind: str, name: str) -> str:
     """A place in the file: "input 'x'"; names are the file's own words, so they are shortened."""
     return f"{kind} {shorten(repr(name))}"
+
+
+def counted(number: int, what: str) -> str:
+    """So many things with their verb: "1 label was", "2 labels were"."""
+    return f"{number:,} {what} was" if number == 1 else f"{number:,} {what}s were"
 
 
 def listed(names: Iterable[str], most: int = 5) -> str:

@@ -10,7 +10,7 @@ import onnx
 from onnx import TensorProto
 
 from onnxport.errors import shorten
-from onnxport.export.adopting.findings import listed, refusal
+from onnxport.export.adopting.findings import counted, listed, refusal
 from onnxport.export.adopting.sequences import View
 from onnxport.export.adopting.structure import (
     PASSING,
@@ -79,7 +79,6 @@ def classify(
             return None
     if not own or len(own) < 2:
         _check_unwanted(wanted, ports)
-        _check_told(ports, label, wanted)
         return None
     if label is not None:
         _check_labels(label, own, answers)
@@ -103,18 +102,6 @@ def _check_unwanted(wanted: object, ports: Sequence[Port]) -> None:
             f"labels were given, and no one of the outputs {listed(p.name for p in ports)} is a label "
             "a row, or a row of scores as wide as they are many",
             "name the outputs that make the classifier: --output LABEL --output SCORES",
-        )
-
-
-def _check_told(ports: Sequence[Port], label: str | None, wanted: object) -> None:
-    """A label output of strings, of which nothing says which labels there are."""
-    port = next((each for each in ports if each.name == label), None)
-    if label is not None and port is not None and (port.is_text or wanted):
-        raise refusal(
-            "labels",
-            f"output {shorten(repr(label))}",
-            "it is a label, and nothing in the file tells which labels there are",
-            "give them in the order of the scores: --labels a,b,c",
         )
 
 
@@ -223,14 +210,28 @@ def _assumed(
     wanted: Sequence[Label] | Mapping[Label, Label] | None,
     found: Own,
 ) -> Own:
-    """0, 1, 2, ... where all answers are such codes; the keys where the caller names them."""
-    if isinstance(wanted, Mapping) and all(type(key) in (int, str) for key in wanted):
-        return tuple(key for key in wanted if isinstance(key, (int, str)))
+    """0, 1, 2, ... where all answers are such codes; the keys where the caller names the classes.
+
+    Raises NotAdoptable where a list of labels can't stand for the answers.
+    """
+    said = np.concatenate([np.ravel(answer[label]) for answer in answers])
+    whole = said.dtype.kind in "iu"
+    if isinstance(wanted, Mapping):
+        keys = [str(key) for key in wanted]
+        numbers = all(key.removeprefix("-").isdecimal() for key in keys)
+        return tuple(map(int, keys)) if whole and numbers else tuple(keys)
     count = len(wanted or ()) or len(found)
-    codes = np.concatenate([np.ravel(answer[label]) for answer in answers])
-    if codes.dtype.kind not in "iu" or not len(codes):
-        return ()
-    return tuple(range(count)) if codes.min() >= 0 and codes.max() < count else ()
+    if whole and len(said) and said.min() >= 0 and said.max() < count:
+        return tuple(range(count))
+    if wanted:
+        seen = sorted({str(value) for value in said.tolist()})
+        raise refusal(
+            "labels",
+            f"output {shorten(repr(label))}",
+            f"it answered {listed(seen, 10)}, and a list of {count} labels stands for 0 to {count - 1}",
+            "name the classes by what it answers: --labels FILE.json with {class: name}",
+        )
+    return ()
 
 
 def _counted(width: int | None) -> Own:
@@ -260,7 +261,7 @@ def _names(
             raise refusal(
                 "labels",
                 "",
-                f"{len(wanted)} labels were given, and the model has {len(own)} classes",
+                f"{counted(len(wanted), 'label')} given, and the model has {len(own)} classes",
                 f"give one for each of {listed(map(str, own), 10)}, in this order",
             )
         return tuple(wanted)

@@ -101,9 +101,10 @@ def _filled(array: Array, size: int) -> Array:
 def open_original(original: onnx.ModelProto, repaired: Repaired) -> runtime.Graph:
     """The least changed graph that this runtime opens. Raises NotAdoptable where none does."""
     model = copy(original)
-    if versions.opens(model) is None:
+    try:
         return runtime.Graph(model.SerializeToString())
-    versions.lower_ir(model)
+    except runtime.RuntimeRefusal:
+        versions.lower_ir(model)
     versions.tidy(model)
     repair_locales(model)
     reason = versions.opens(model)

@@ -21,6 +21,7 @@ from onnxport.export.adopting.findings import (
     Finding,
     NotAdoptable,
     cure,
+    in_utf8,
     listed,
     named,
     refusal,
@@ -99,7 +100,8 @@ def prepare(original: Original, wishes: Wishes, tell: Progress, *, alone: bool =
     alone: a batch that is fixed to one row stays so.
     """
     try:
-        return _prepare(original, wishes, tell, alone=alone)
+        with in_utf8():
+            return _prepare(original, wishes, tell, alone=alone)
     except (Uneven, Unbatched) as err:
         raise refusal(
             "uneven_output",
@@ -274,7 +276,17 @@ def _about(classifier: Classifier) -> list[Finding]:
 
 
 def _tensors(model: onnx.ModelProto) -> tuple[Output, ...]:
-    """Every output as a tensor under its own name."""
+    """Every output as a tensor under its own name. Raises NotAdoptable for one text a row, which is
+    kept for labels.
+    """
+    for each in ports_out(model):
+        if each.is_text and len(each.shape or ()) == 1:
+            raise refusal(
+                "text_output",
+                named("output", each.name),
+                "it is one text a row, and nothing in the file tells which labels there are",
+                "give them as {text: name}: --labels FILE.json, or name other outputs with --output",
+            )
     return tuple(
         Output(
             each.name,

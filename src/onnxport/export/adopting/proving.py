@@ -39,7 +39,10 @@ def row_sets(
     if any(points is not None for slot in layout.slots for points in slot.points):
         styles.insert(1, "thresholds")
     count = _affordable(batching.oracle, layout, len(styles) * len(layout.sizes))
-    sets: RowSets = [("sample", group) for group in sample]
+    sets: RowSets = [
+        ("sample", {name: array[: max(count, _MOST_ALONE)] for name, array in group.items()})
+        for group in sample
+    ]
     for sizes in layout.sizes:
         for style in styles:
             sets.append((style, draw(layout.slots, sizes, count, rng, style)))

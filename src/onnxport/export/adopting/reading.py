@@ -12,7 +12,7 @@ import onnx
 
 from onnxport.errors import ModelFileError, shorten
 from onnxport.export.adopting.external import bring_inside
-from onnxport.export.adopting.findings import Finding, NotAdoptable, cure, refusal
+from onnxport.export.adopting.findings import Finding, NotAdoptable, cure, in_utf8, refusal
 from onnxport.manifest import FORMAT_KEY, MANIFEST_KEY, Manifest, read_manifest
 from onnxport.modelfile import MAX_BYTES, parse_model_file
 
@@ -66,7 +66,16 @@ class Original:
 
 def read_original(path: str | os.PathLike[str]) -> Original:
     """Raises NotAdoptable for what is no ONNX file, is damaged, or is a model file already."""
-    place = Path(path)
+    with in_utf8():
+        return _read(path)
+
+
+def _read(path: str | os.PathLike[str]) -> Original:
+    try:
+        place = Path(path)
+    except TypeError as err:
+        what = f"{shorten(repr(path))} is no path"
+        raise refusal("unreadable", "", what, "give the path of an ONNX file") from err
     content = _content(place)
     model = _parse(place, content)
     manifest, findings = _own(content, model)
@@ -129,7 +138,20 @@ def _parse(path: Path, content: bytes) -> onnx.ModelProto:
         raise _foreign(path, content) from err
     if not model.HasField("graph") or not (model.graph.node or model.graph.output):
         raise _foreign(path, content)
+    _tidy(model)
     return model
+
+
+def _tidy(model: onnx.ModelProto) -> None:
+    """What ONNX Runtime passes over and onnx's checker doesn't: a graph without a name, and a key of
+    the metadata that stands twice (the last one counts).
+    """
+    model.graph.name = model.graph.name or "graph"
+    entries = {entry.key: entry.value for entry in model.metadata_props}
+    if len(entries) < len(model.metadata_props):
+        del model.metadata_props[:]
+        for key, value in entries.items():
+            model.metadata_props.add(key=key, value=value)
 
 
 def _foreign(path: Path, content: bytes) -> NotAdoptable:

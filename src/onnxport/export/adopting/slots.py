@@ -4,6 +4,7 @@ by trying the original.
 
 from __future__ import annotations
 
+import math
 import re
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -29,6 +30,7 @@ _MOST_SIZES = 3
 _SEED = 17
 _ROWS = 4
 _MORE_SIZES = (7, 4, 6, 8, 9, 10, 12, 14, 20, 24, 48, 50, 77, 100, 196, 384, 512)
+_MOST_ELEMENTS, _MOST_TRIED = 2**26, 2**22
 _SLOW = 0.05  # seconds
 _FAR = {1: 2**7, 2: 2**15, 4: 2**30, 8: 2**40}
 _OUT_OF_BOUNDS = re.compile(r"out of (data )?bounds|indices element|out of range", re.IGNORECASE)
@@ -64,6 +66,12 @@ def lay_out(
     sample: real rows by input name, groups of equal shapes; their sizes are taken first.
     """
     slots = plain_slots(repaired, knowledge)
+    for slot in slots:
+        if _elements(slot, {}) > _MOST_ELEMENTS:
+            what = f"one row of it has {_elements(slot, {}):,} elements, too many for a request"
+            raise refusal(
+                "large_row", named("input", slot.name), what, "export it for smaller inputs"
+            )
     oracle = Oracle(original, repaired.feeds, repaired.views)
     fixed = {each.shape[0] for each in inputs(repaired.model) if each.shape}
     rows = max((size for size in fixed if isinstance(size, int)), default=0)
@@ -99,6 +107,8 @@ def _running(
     for sizes in _tries(symbols):
         if len(found) >= _MOST_SIZES:
             break
+        if any(_elements(slot, sizes) > _MOST_TRIED for slot in slots):
+            continue
         try:
             rng = np.random.default_rng(_SEED)
             for style in ("drawn", "wide"):
@@ -107,6 +117,10 @@ def _running(
         except (runtime.RuntimeRefusal, ValueError, KeyError) as err:
             reason = refused(err) if isinstance(err, runtime.RuntimeRefusal) else str(err)
     return found, reason
+
+
+def _elements(slot: Slot, sizes: Mapping[str, int]) -> int:
+    return math.prod(sizes.get(d, 1) if isinstance(d, str) else d for d in slot.shape)
 
 
 def _pinned(

@@ -125,7 +125,7 @@ def _restamped(model: onnx.ModelProto, target: int) -> onnx.ModelProto | None:
 def _converted(model: onnx.ModelProto, target: int, note: str) -> Lowered | None:
     try:
         changed = onnx.version_converter.convert_version(model, target)
-    except (RuntimeError, ValueError, onnx.checker.ValidationError):
+    except (RuntimeError, ValueError, TypeError, onnx.checker.ValidationError):
         return None
     return Lowered(changed, note) if opens(changed) is None and _valid(changed) else None
 
@@ -149,7 +149,7 @@ def _same_forms(model: onnx.ModelProto, version: int, target: int) -> bool:
 def _form(name: str, version: int) -> tuple[object, ...] | None:
     try:
         schema = onnx.defs.get_schema(name, version, "")
-    except (onnx.defs.SchemaError, RuntimeError):
+    except (onnx.defs.SchemaError, RuntimeError, TypeError):  # no such operator, no such number
         return None
     options = sorted(
         (key, str(a.type), a.required, a.default_value.SerializeToString())
