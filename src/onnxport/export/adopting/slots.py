@@ -5,8 +5,6 @@ by trying the original.
 from __future__ import annotations
 
 import math
-import re
-import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import product
@@ -16,6 +14,7 @@ import numpy as np
 from onnxport import runtime
 from onnxport.datatypes import BY_NAME, Datatype
 from onnxport.errors import shorten
+from onnxport.export.adopting.bounds import bounded
 from onnxport.export.adopting.drawing import Slot, draw
 from onnxport.export.adopting.findings import cure, named, refusal
 from onnxport.export.adopting.knowledge import Knowledge
@@ -31,9 +30,6 @@ _SEED = 17
 _ROWS = 4
 _MORE_SIZES = (7, 4, 6, 8, 9, 10, 12, 14, 20, 24, 48, 50, 77, 100, 196, 384, 512)
 _MOST_ELEMENTS, _MOST_TRIED = 2**26, 2**22
-_SLOW = 0.05  # seconds
-_FAR = {1: 2**7, 2: 2**15, 4: 2**30, 8: 2**40}
-_OUT_OF_BOUNDS = re.compile(r"out of (data )?bounds|indices element|out of range", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
@@ -88,7 +84,7 @@ def lay_out(
             if len(sizes) == 1 and len(symbols) == 1:
                 tried, sizes = _pinned(repaired, tried, sizes[0]), [{}]
             opened = _opened(oracle, tried, sizes[0], rows)
-            return Layout(_bounded(oracle, opened, guessed, sizes[0], rows), tuple(sizes))
+            return Layout(bounded(oracle, opened, guessed, sizes[0], rows), tuple(sizes))
     where = named("input", slots[0].name) if len(slots) == 1 else ""
     raise refusal(
         "no_row",
@@ -182,82 +178,6 @@ def _tries(symbols: Sequence[str]) -> Iterator[Mapping[str, int]]:
                 yield dict(zip(symbols, sizes, strict=True))
     for size in _MORE_SIZES:
         yield dict.fromkeys(symbols, size)
-
-
-# ------------------------------------------------------------------------------------------- integers that are answered
-
-
-def _bounded(
-    oracle: Oracle,
-    slots: Sequence[Slot],
-    guessed: Sequence[Slot],
-    sizes: Mapping[str, int],
-    rows: int,
-) -> tuple[Slot, ...]:
-    """Slots of integers that pick from a table, with the smallest and the largest that it has: found
-    by trying, where the original says that an index is out of bounds.
-    """
-    names = {slot.name for slot in guessed}
-    since = time.perf_counter()
-    oracle.run(draw(slots, sizes, max(rows, 1), np.random.default_rng(_SEED)))
-    if time.perf_counter() - since > _SLOW:
-        return tuple(slots)
-    found = []
-    for slot in slots:
-        known = slot
-        if slot.name in names and slot.is_integer and not slot.codes:
-            far = _FAR[np.dtype(slot.dtype).itemsize]
-            least = _reach(oracle, slots, slot, slot.low, -far, sizes, rows)
-            most = _reach(oracle, slots, slot, slot.high, far, sizes, rows)
-            known = replace(slot, least=least, most=most)
-        found.append(known)
-    return tuple(found)
-
-
-def _reach(
-    oracle: Oracle,
-    slots: Sequence[Slot],
-    slot: Slot,
-    near: int,
-    far: int,
-    sizes: Mapping[str, int],
-    rows: int,
-) -> int | None:
-    """The last integer on the way from `near` to `far` that is answered; None where all are, or where
-    the original stops for another reason than the bounds of a table.
-    """
-    info = np.iinfo(slot.dtype)
-    far = min(max(far, int(info.min)), int(info.max))
-    if _answers(oracle, slots, slot, far, sizes, rows) is not False:
-        return None
-    step, good = (1 if far > near else -1), near
-    while _answers(oracle, slots, slot, good + step, sizes, rows) is True:
-        good, step = good + step, step * 2
-    while abs(step) > 1:
-        step = int(step / 2)
-        if _answers(oracle, slots, slot, good + step, sizes, rows) is True:
-            good += step
-    return good
-
-
-def _answers(
-    oracle: Oracle,
-    slots: Sequence[Slot],
-    slot: Slot,
-    value: int,
-    sizes: Mapping[str, int],
-    rows: int,
-) -> bool | None:
-    """Whether a row full of this integer is answered; None where it fails for another reason than an
-    index out of bounds.
-    """
-    arrays = draw(slots, sizes, max(rows, 1), np.random.default_rng(_SEED))
-    arrays[slot.name] = np.full_like(arrays[slot.name], value)
-    try:
-        oracle.run(arrays)
-    except runtime.RuntimeRefusal as err:
-        return False if _OUT_OF_BOUNDS.search(str(err)) else None
-    return True
 
 
 # ------------------------------------------------------------------------------------------- what the graph says
