@@ -229,6 +229,12 @@ def test_where_a_mask_leaves_nothing(tmp_path: Path) -> None:
     agree(model, module, {"x": x})
 
 
+def test_logarithms_of_small_sigmoids(tmp_path: Path) -> None:
+    module = nn.Sequential(nn.Linear(4, 4), nn.LogSigmoid())
+    _, model = saved(tmp_path, module, torch.randn(5, 4))
+    agree(model, module, {"input": 60 * torch.randn(500, 4)})
+
+
 def test_pixels_are_scaled_in_the_graph(tmp_path: Path) -> None:
     module = nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU(), nn.Flatten(), nn.Linear(64, 2))
     declared = {"image": {"scale": 1 / 255, "mean": [0.4, 0.5, 0.6], "std": [0.2, 0.3, 0.2]}}

@@ -15,6 +15,7 @@ from onnxport.export.torch_module import Flat, Refused, ask
 from onnxport.tensors import Array
 
 _NATIVE = torch.nn.functional.scaled_dot_product_attention
+_LOG_SIGMOID = torch.nn.functional.logsigmoid
 
 
 @contextmanager
@@ -46,6 +47,10 @@ class _Attention(torch.overrides.TorchFunctionMode):  # type: ignore[misc]
         kwargs = kwargs or {}
         if function is _NATIVE:
             return _attention(self._plain, *args, **kwargs)
+        if (
+            function is _LOG_SIGMOID
+        ):  # ONNX Runtime's Sigmoid ends at -18, and so does its logarithm
+            return -torch.nn.functional.softplus(-args[0])
         return function(*args, **kwargs)
 
 
