@@ -307,6 +307,7 @@ def test_labels_that_are_no_codes(tmp_path: Path) -> None:
     got = adopted(path, labels={"1": "a", "2": "b", "3": "c"}).predict([{"x": r} for r in rows])
     wanted = answers(path, {"x": rows})["label"]
     assert [a["prediction"] for a in got] == [" abc"[i] for i in wanted]
+    assert all(max(a["probabilities"], key=a["probabilities"].get) == a["prediction"] for a in got)
 
 
 def test_texts_under_another_locale(tmp_path: Path) -> None:

@@ -174,6 +174,20 @@ def mixing_rows() -> onnx.ModelProto:
     )
 
 
+def leaning_on_others() -> onnx.ModelProto:
+    """A row's answer holds a ten-thousandth of the rows beside it."""
+    return model(
+        [
+            Node("ReduceMean", ["x", "zero"], ["m"]),
+            Node("Mul", ["m", "little"], ["s"]),
+            Node("Add", ["x", "s"], ["y"]),
+        ],
+        [info("x", FLOAT, ["N", 8])],
+        [info("y", FLOAT, ["N", 8])],
+        {"zero": np.array([0]), "little": np.array(1e-4, np.float32)},
+    )
+
+
 def sequence_first() -> onnx.ModelProto:
     return model(
         [Node("LSTM", ["x", "W", "R"], ["", "y"], hidden_size=4)],
@@ -239,6 +253,7 @@ TRAINING = "ai.onnx.preview.training"
         (simple("RandomNormalLike"), "RandomNormalLike answers differently each time"),
         (simple("Unheard"), "onnx's checker refuses it: No Op registered for Unheard"),
         (mixing_rows(), "output 'y': the answer to one row hangs on the rows beside it"),
+        (leaning_on_others(), "output 'y': the answer to one row hangs on the rows beside it"),
         (sequence_first(), "the first dimension isn't that of the rows, but of the steps of a"),
         (four_rows(), "the graph was exported for exactly 4 rows, and can't be made to take any"),
         (uneven(), "output 'y': its size hangs on what is in a row"),
