@@ -297,3 +297,12 @@ def test_damaged_bytes_never_crash(tmp_path: Path, shift: int) -> None:
     content[shift % len(content)] ^= 0x55
     path.write_bytes(bytes(content))
     assert isinstance(examine(path), list)
+
+
+@pytest.mark.parametrize("name", [b"MatMul", b"graph"])
+def test_names_that_are_no_utf8(tmp_path: Path, name: bytes) -> None:
+    path = put(tmp_path, product())
+    content = path.read_bytes()
+    place = content.index(name)
+    path.write_bytes(content[:place] + b"\xff" + content[place + 1 :])
+    assert "is not UTF-8; export or download it again" in refused(path)

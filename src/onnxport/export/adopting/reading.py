@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ import onnx
 from onnxport.errors import ModelFileError, shorten
 from onnxport.export.adopting.external import bring_inside
 from onnxport.export.adopting.findings import Finding, NotAdoptable, cure, in_utf8, refusal
+from onnxport.export.adopting.structure import every_graph, every_node
 from onnxport.manifest import FORMAT_KEY, MANIFEST_KEY, Manifest, read_manifest
 from onnxport.modelfile import MAX_BYTES, parse_model_file
 
@@ -138,8 +140,26 @@ def _parse(path: Path, content: bytes) -> onnx.ModelProto:
         raise _foreign(path, content) from err
     if not model.HasField("graph") or not (model.graph.node or model.graph.output):
         raise _foreign(path, content)
+    if not all(isinstance(text, str) for text in _texts(model)):
+        what = "a name or a text in the file is not UTF-8"
+        raise refusal("damaged", "", what, "export or download it again")
     _tidy(model)
     return model
+
+
+def _texts(model: onnx.ModelProto) -> Iterator[object]:
+    """All names in a model; protobuf gives bytes, or raises UnicodeDecodeError, where one is no UTF-8."""
+    yield from (model.producer_name, model.producer_version, model.doc_string, model.domain)
+    yield from (entry.domain for entry in model.opset_import)
+    for entry in model.metadata_props:
+        yield from (entry.key, entry.value)
+    for graph in every_graph(model.graph):
+        yield from (graph.name, graph.doc_string)
+        for part in (graph.input, graph.output, graph.initializer):
+            yield from (each.name for each in part)
+    for node, _ in every_node(model.graph):
+        yield from (node.name, node.op_type, node.domain, *node.input, *node.output)
+        yield from (attribute.name for attribute in node.attribute)
 
 
 def _tidy(model: onnx.ModelProto) -> None:
