@@ -79,7 +79,8 @@ def parse_model_file(content: bytes) -> ModelFile:
     metadata = read_metadata(content)
     if FORMAT_KEY not in metadata:
         raise ModelFileError(
-            "an ONNX file without onnxport's metadata; save the estimator with onnxport.save"
+            "an ONNX file without onnxport's metadata; save the model with onnxport.save, or make a "
+            "model file of this one: onnxport adopt FILE -o MODEL.onnx"
         )
     check_format(metadata[FORMAT_KEY])
     for key in (MANIFEST_KEY, BASELINE_KEY, SELFTEST_KEY, DIGEST_KEY):

@@ -132,7 +132,10 @@ def _main(folder: Path) -> None:
             name: value.astype(np.str_) if value.dtype == object else value
             for name, value in graph.run(arrays).items()
         }
-        np.savez(folder / f"answers-{index}.npz", **answers)  # type: ignore[arg-type]
+        # By number, as savez has parameters of its own, and an output may have any name.
+        numbered = {str(place): value for place, value in enumerate(answers.values())}
+        np.savez(folder / f"answers-{index}.npz", **numbered)  # type: ignore[arg-type]
+        (folder / f"answers-{index}.json").write_text(json.dumps(list(answers)), "utf-8")
     (folder / "version").write_text(VERSION)
 
 

@@ -359,6 +359,11 @@ def description_schema() -> Schema:
                 "items": {"type": ["integer", "null"]},
                 "description": "Of a whole tensor, of one row; null where a dimension is dynamic.",
             },
+            "dimensions": {
+                "type": "array",
+                "items": {"type": ["object", "null"]},
+                "description": "The dynamic ones: name, and the sizes that are answered, low to high.",
+            },
             "limits": {
                 "type": "array",
                 "items": {"type": "integer"},

@@ -211,7 +211,7 @@ def test_every_booster_with_a_rule_is_saved(kind: type, tmp_path: Path) -> None:
     if kind.__name__ == "CatBoost":
         options = {"params": {**options, "loss_function": "RMSE"}}
     ranks = kind.__name__.endswith("Ranker")
-    groups = {"group": [50, 100]} if ranks else {}
+    groups: dict[str, Any] = {"group": [50, 100]} if ranks else {}
     if kind.__name__ == "CatBoostRanker":
         groups = {"group_id": np.repeat([0, 1], [50, 100])}
         options["loss_function"] = "QueryRMSE"

@@ -56,7 +56,6 @@ WORLDS = {
     "uvloop": ("server",),
     "xgboost": ("export",),
     "yaml": ("export",),
-    "yaml": ("export",),
 }
 ONE_IMPORTER = "joblib"  # reads pickles that the user vouches for: one module, easy to audit
 

@@ -45,7 +45,7 @@ def run_clean(
             raise ExportError(
                 f"ONNX Runtime {runtime.VERSION} can't run the converted graph: {last[0]}"
             )
-        return [_take(folder / f"answers-{index}.npz") for index in range(len(feeds))]
+        return [_take(folder / f"answers-{index}") for index in range(len(feeds))]
 
 
 def _put(folder: Path, index: int, arrays: Arrays) -> dict[str, Any]:
@@ -61,5 +61,6 @@ def _put(folder: Path, index: int, arrays: Arrays) -> dict[str, Any]:
 
 
 def _take(path: Path) -> Arrays:
-    with np.load(path) as stored:
-        return {name: stored[name] for name in stored.files}
+    names = json.loads(path.with_suffix(".json").read_text("utf-8"))
+    with np.load(path.with_suffix(".npz")) as stored:
+        return {name: stored[str(place)] for place, name in enumerate(names)}

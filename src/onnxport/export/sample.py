@@ -405,7 +405,9 @@ def _restore_categorical(native: pd.CategoricalDtype, values: Array) -> Any:
     """A Categorical with the training's categories first; values it doesn't know come behind."""
     known = list(native.categories)
     own = {value: value for value in known}  # 1.0 becomes the category True
-    plain = map(_whole, values.tolist()) if native.categories.dtype.kind in "iu" else values.tolist()
+    plain = (
+        map(_whole, values.tolist()) if native.categories.dtype.kind in "iu" else values.tolist()
+    )
     items = [None if is_missing(v) else own.get(v, v) for v in plain]
     unknown = list(dict.fromkeys(v for v in items if v is not None and v not in own))
     if not unknown:

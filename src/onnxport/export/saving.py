@@ -160,7 +160,7 @@ def save(
 
 def _save_module(**arguments: Any) -> Report:
     """The same for a PyTorch module; torch is imported here, by whoever holds one."""
-    from onnxport.export.torch_saving import save_module
+    from onnxport.export.pytorch.saving import save_module
 
     return save_module(**arguments)
 

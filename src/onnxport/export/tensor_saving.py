@@ -165,7 +165,7 @@ def _prove(made: TensorModel, content: bytes) -> tuple[Parity, _Difference | Non
         found, tied, flipped = _compare(made, name, expected, got)
         ties, flips = ties + tied, flips + flipped
         for each in found:
-            largest = max(largest, each.size if math.isfinite(each.size) else largest)
+            largest = max(largest, each.size if math.isfinite(each.size) else 0.0)
             if worst is None or each.size > worst.size:
                 worst = each
     by_set: dict[str, int] = {}

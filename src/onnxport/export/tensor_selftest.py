@@ -59,7 +59,8 @@ def make_selftest(
             return made
         kept = kept[: len(kept) // 2]
     raise ExportError(
-        "no row with finite answers fits into the file's self-test; pass smaller or other sample_rows="
+        "no row with finite answers fits into the file's self-test; pass other rows (sample_rows=, or "
+        "--sample of adopt)"
     )
 
 

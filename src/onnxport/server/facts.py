@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from typing import Any
 
 from onnxport.predictor import Model
@@ -56,6 +57,8 @@ def _tensor_facts(feature: Feature) -> dict[str, Any]:
     facts: dict[str, Any] = {}
     if feature.is_tensor:
         facts |= {"datatype": feature.dtype, "shape": list(feature.shape or ())}
+    if feature.dimensions is not None:
+        facts["dimensions"] = [None if d is None else asdict(d) for d in feature.dimensions]
     if feature.limits is not None:
         facts["limits"] = list(feature.limits)
     return facts

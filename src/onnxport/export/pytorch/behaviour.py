@@ -14,9 +14,8 @@ import torch
 
 from onnxport.compare import relative_difference, worst
 from onnxport.errors import ExportError
-from onnxport.export.sample_errors import library_says
-from onnxport.export.torch_examples import Examples
-from onnxport.export.torch_module import (
+from onnxport.export.pytorch.examples import Examples
+from onnxport.export.pytorch.module import (
     DATATYPES,
     Flat,
     Refused,
@@ -27,7 +26,8 @@ from onnxport.export.torch_module import (
     named_tensors,
     unsupported,
 )
-from onnxport.export.torch_rows import Rows
+from onnxport.export.pytorch.rows import Rows
+from onnxport.export.sample_errors import library_says
 from onnxport.tensors import Array, Arrays
 
 _CHUNK = 257

@@ -12,7 +12,7 @@ import numpy as np
 import torch
 
 from onnxport.errors import ExportError, shorten
-from onnxport.export.torch_module import DATATYPES, Scaling, as_tensor
+from onnxport.export.pytorch.module import DATATYPES, Scaling, as_tensor
 from onnxport.tensors import Array
 
 _WANTED = "a tensor, a tuple of tensors, or a dict {input: tensor}, rows in dimension 0"

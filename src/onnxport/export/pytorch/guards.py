@@ -6,13 +6,14 @@ These are sizes out of range, sizes that must be equal, ids that one place of a 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import onnx
 from onnx import helper, numpy_helper
 
-from onnxport.export.torch_limits import Limits
-from onnxport.export.torch_sizes import Sizes
+from onnxport.export.pytorch.limits import Limits
+from onnxport.export.pytorch.sizes import Sizes
 from onnxport.tensors import Array
 
 _PREFIX = "guard/"
@@ -101,7 +102,7 @@ class _Guard:
         graph.node.extend([*self._nodes, *rest])
         return self._model
 
-    def _add(self, operator: str, inputs: Sequence[str], **attributes: object) -> str:
+    def _add(self, operator: str, inputs: Sequence[str], **attributes: Any) -> str:
         name = self._name()
         self._nodes.append(helper.make_node(operator, list(inputs), [name], **attributes))
         return name

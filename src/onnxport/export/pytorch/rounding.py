@@ -8,9 +8,9 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from onnxport.export.torch_behaviour import Answers, in_double
-from onnxport.export.torch_module import Refused, unsupported
-from onnxport.export.torch_rows import Rows
+from onnxport.export.pytorch.behaviour import Answers, in_double
+from onnxport.export.pytorch.module import Refused, unsupported
+from onnxport.export.pytorch.rows import Rows
 from onnxport.tensors import Array
 
 BAR = 1e-5

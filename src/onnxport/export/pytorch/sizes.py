@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from onnxport.export.torch_graph import Captured
+from onnxport.export.pytorch.graph import Captured
 from onnxport.tensors import Array
 
 _LARGEST = 2**13  # elements of a row, and

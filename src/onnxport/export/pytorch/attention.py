@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from onnxport.export.torch_module import Flat, Refused, ask
+from onnxport.export.pytorch.module import Flat, Refused, ask
 from onnxport.tensors import Array
 
 _NATIVE = torch.nn.functional.scaled_dot_product_attention

@@ -18,12 +18,16 @@ import torch
 from onnx import helper
 
 from onnxport.errors import ExportError, UnsupportedModel, shorten
+from onnxport.export.pytorch.attention import (
+    attention_written_out,
+    masked_is_nan,
+    masks_as_they_are,
+)
+from onnxport.export.pytorch.bags import bags_of_rows
+from onnxport.export.pytorch.examples import Examples
+from onnxport.export.pytorch.module import Flat, as_tensor, unsupported
+from onnxport.export.pytorch.recurrent import recurrent_operators
 from onnxport.export.sample_errors import library_says
-from onnxport.export.torch_attention import attention_written_out, masked_is_nan, masks_as_they_are
-from onnxport.export.torch_bags import bags_of_rows
-from onnxport.export.torch_examples import Examples
-from onnxport.export.torch_module import Flat, as_tensor, unsupported
-from onnxport.export.torch_recurrent import recurrent_operators
 from onnxport.tensors import Array
 
 IR_VERSION = 10  # ONNX Runtime 1.21.1 and later read it

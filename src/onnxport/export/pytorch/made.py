@@ -10,7 +10,7 @@ import numpy as np
 import onnx
 from onnx import helper, numpy_helper
 
-from onnxport.export.torch_behaviour import (
+from onnxport.export.pytorch.behaviour import (
     Answers,
     check_rows_apart,
     check_steady,
@@ -18,15 +18,15 @@ from onnxport.export.torch_behaviour import (
     example_rows,
     read_answers,
 )
-from onnxport.export.torch_examples import Examples
-from onnxport.export.torch_graph import Captured, capture, named
-from onnxport.export.torch_guards import add_guards
-from onnxport.export.torch_limits import Limits, integer_limits
-from onnxport.export.torch_module import Flat, Refused, unsupported
-from onnxport.export.torch_rounding import Rounding
-from onnxport.export.torch_rows import Draw, Rows
-from onnxport.export.torch_scores import CODE, PROBABILITIES, Scores, labelled
-from onnxport.export.torch_sizes import Sizes, find_sizes
+from onnxport.export.pytorch.examples import Examples
+from onnxport.export.pytorch.graph import Captured, capture, named
+from onnxport.export.pytorch.guards import add_guards
+from onnxport.export.pytorch.limits import Limits, integer_limits
+from onnxport.export.pytorch.module import Flat, Refused, unsupported
+from onnxport.export.pytorch.rounding import Rounding
+from onnxport.export.pytorch.rows import Draw, Rows
+from onnxport.export.pytorch.scores import CODE, PROBABILITIES, Scores, labelled
+from onnxport.export.pytorch.sizes import Sizes, find_sizes
 from onnxport.tensors import Array, Arrays
 
 _BATCHES = (5, 7, 11, 13, 3, 17, 19, 23, 29, 31)

@@ -14,14 +14,14 @@ import torch
 
 from onnxport.errors import ExportError, shorten
 from onnxport.export import document
+from onnxport.export.pytorch.behaviour import example_rows
+from onnxport.export.pytorch.graph import IR_VERSION
+from onnxport.export.pytorch.made import Made, row_shape
+from onnxport.export.pytorch.module import Scaling
+from onnxport.export.pytorch.rounding import BAR
+from onnxport.export.pytorch.scores import CODE, PROBABILITIES, Scores
 from onnxport.export.tensor_saving import rows_per_run
-from onnxport.export.torch_behaviour import example_rows
-from onnxport.export.torch_graph import IR_VERSION
-from onnxport.export.torch_made import Made, row_shape
-from onnxport.export.torch_module import Scaling
-from onnxport.export.torch_rounding import BAR
-from onnxport.export.torch_scores import CODE, PROBABILITIES, Scores
-from onnxport.signature import Feature, Label, Output, Tensor
+from onnxport.signature import Dimension, Feature, Label, Output, Tensor
 from onnxport.tensors import Arrays
 
 RUNTIMES = ">=1.21.1,!=1.26.*,!=1.27.*"
@@ -51,25 +51,33 @@ def describe_inputs(made: Made, notes: Mapping[str, Mapping[str, str]]) -> list[
                 shape=each.sizes,
                 limits=None if limits is None else limits.within(dtype),
                 unit=note.get("unit"),
-                description=_described(made, index, note.get("description")),
+                description=note.get("description"),
+                dimensions=_dimensions(made, index),
             )
         )
     return found
 
 
-def _described(made: Made, index: int, own: str | None) -> str | None:
-    """What the caller says, and which sizes dynamic dimensions may have."""
-    told = []
-    for axis, symbol in made.examples.inputs[index].symbols.items():
-        low, high = made.sizes.limits.get(str(made.sizes.dims[index][axis - 1]), (1, None))
-        if high is not None:
-            told.append(f"{symbol}: {low} to {high}")
-        elif low > 1:
-            told.append(f"{symbol}: {low} or more")
-    if not told:
-        return own
-    sizes = f"Sizes: {', '.join(told)}."
-    return sizes if own is None else f"{own.rstrip('.')}. {sizes}"
+def _dimensions(made: Made, index: int) -> tuple[Dimension | None, ...] | None:
+    """What is known of an input's dynamic dimensions: those that torch knows as one size have one
+    name, the first that the caller gave.
+    """
+    named = made.examples.inputs[index]
+    if not named.symbols:
+        return None
+    found: list[Dimension | None] = []
+    for axis, size in enumerate(named.sizes):
+        symbol = str(made.sizes.dims[index][axis])
+        if size is not None:
+            found.append(None)
+        elif symbol in made.sizes.limits:
+            low, high = made.sizes.limits[symbol]
+            first, place = made.sizes.places(symbol)[0]
+            name = made.examples.inputs[first].symbols[place]
+            found.append(Dimension(name, max(low, 1), high))
+        else:
+            found.append(Dimension(named.symbols[axis + 1]))
+    return tuple(found)
 
 
 def describe_outputs(made: Made, model: onnx.ModelProto, labels: Sequence[Label]) -> list[Output]:

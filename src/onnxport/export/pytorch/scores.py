@@ -11,7 +11,7 @@ import onnx
 from onnx import helper, numpy_helper
 
 from onnxport.errors import ExportError, shorten
-from onnxport.export.torch_module import unsupported
+from onnxport.export.pytorch.module import unsupported
 from onnxport.signature import Label, label_key
 from onnxport.tensors import Array, Arrays
 

@@ -20,11 +20,8 @@ from onnxport.errors import ExportError, ParityError, shorten
 from onnxport.export import document
 from onnxport.export.clean_run import run_clean
 from onnxport.export.describe import read_feature_options
-from onnxport.export.report import Report
-from onnxport.export.tensor_saving import TensorModel, save_tensors, tensor_signature
-from onnxport.export.ties import margins
-from onnxport.export.torch_behaviour import example_rows, padding_hint
-from onnxport.export.torch_description import (
+from onnxport.export.pytorch.behaviour import example_rows, padding_hint
+from onnxport.export.pytorch.description import (
     check_targets,
     choices,
     describe_inputs,
@@ -34,10 +31,10 @@ from onnxport.export.torch_description import (
     describe_tensors,
     describe_training,
 )
-from onnxport.export.torch_examples import Examples, read_examples, read_scalings
-from onnxport.export.torch_limits import narrowed
-from onnxport.export.torch_made import Made, make
-from onnxport.export.torch_module import (
+from onnxport.export.pytorch.examples import Examples, read_examples, read_scalings
+from onnxport.export.pytorch.limits import narrowed
+from onnxport.export.pytorch.made import Made, make
+from onnxport.export.pytorch.module import (
     Flat,
     Refused,
     Scaling,
@@ -45,9 +42,9 @@ from onnxport.export.torch_module import (
     read_module,
     unsupported,
 )
-from onnxport.export.torch_rounding import BAR, comparable, find_bar, of_refused
-from onnxport.export.torch_rows import EDGES, Rows, row_sets
-from onnxport.export.torch_scores import (
+from onnxport.export.pytorch.rounding import BAR, comparable, find_bar, of_refused
+from onnxport.export.pytorch.rows import EDGES, Rows, row_sets
+from onnxport.export.pytorch.scores import (
     PROBABILITIES,
     Scores,
     add_labels,
@@ -55,6 +52,9 @@ from onnxport.export.torch_scores import (
     decide,
     read_labels,
 )
+from onnxport.export.report import Report
+from onnxport.export.tensor_saving import TensorModel, save_tensors, tensor_signature
+from onnxport.export.ties import margins
 from onnxport.export.written import check_path
 from onnxport.signature import Label
 from onnxport.tensors import Array, Arrays

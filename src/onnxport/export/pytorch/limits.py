@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from onnxport.export.torch_module import Flat, Refused, ask
+from onnxport.export.pytorch.module import Flat, Refused, ask
 from onnxport.tensors import Array
 
 _MOST_PLACES = 64

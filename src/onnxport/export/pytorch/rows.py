@@ -8,9 +8,9 @@ from typing import Any
 
 import numpy as np
 
-from onnxport.export.torch_examples import Examples
-from onnxport.export.torch_limits import Limits
-from onnxport.export.torch_sizes import Sizes
+from onnxport.export.pytorch.examples import Examples
+from onnxport.export.pytorch.limits import Limits
+from onnxport.export.pytorch.sizes import Sizes
 from onnxport.tensors import Array
 
 Rows = list[Array]  # one array an input
