@@ -26,19 +26,21 @@ Run = Callable[[Rows], list[Array]]
 @dataclass(frozen=True)
 class Rounding:
     """answers: the module's. exact: the same in float64, or None where it doesn't answer in it; then
-    other kernels and inputs moved by their last bit tell how far an answer may be off.
+    other kernels and inputs moved by their last bit tell how far an answer may be off. made_of: what
+    is made of the answers before they are looked at.
     """
 
     answers: Answers
     exact: Answers | None
+    made_of: Callable[[list[Array]], list[Array]] = list
 
     def asked(self, rows: Rows) -> tuple[list[Array], list[Array]]:
         """Of each output the answers, and by how much an element of a row may be off: [rows], the
         largest of all elements, infinite where only one of both is finite.
         """
-        given = self.answers.ask(rows)
+        given = self.made_of(self.answers.ask(rows))
         off = [np.zeros(len(rows[0])) for _ in given]
-        for other in self._others(rows):
+        for other in map(self.made_of, self._others(rows)):
             for place, (one, two) in enumerate(zip(given, other, strict=True)):
                 off[place] = np.maximum(off[place], _apart(one, two))
         return given, off

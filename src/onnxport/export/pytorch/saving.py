@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import onnx
 import torch
 
 from onnxport import runtime
@@ -50,6 +51,7 @@ from onnxport.export.pytorch.scores import (
     add_labels,
     check_shape,
     decide,
+    labelled,
     read_labels,
 )
 from onnxport.export.report import Report
@@ -210,9 +212,11 @@ def _save(
     drawn = list(row_sets(made.draw, _row_count(made)))
     scores = _scores(made, wish, drawn)
     bar = find_bar(made.rounding, _refusals_out(made, drawn[0][1]))
-    kept = _comparable(made, drawn, bar)
-    left_out = sum(len(rows[0]) for _, rows in drawn) - sum(len(rows[0]) for _, rows in kept)
     model = made.model if scores is None else add_labels(made.model, scores)
+    kept = _comparable(made, drawn, bar)
+    if scores is not None:
+        kept = _comparable_shares(made, scores, model, kept, bar)
+    left_out = sum(len(rows[0]) for _, rows in drawn) - sum(len(rows[0]) for _, rows in kept)
     oracle = made.oracle(scores)
     outputs = describe_outputs(made, model, wish.labels)
     told = choices(made, scores, wish.scalings, bar, left_out)
@@ -314,6 +318,26 @@ def _comparable(
     for name, rows in drawn:
         _check_refused(made, run, name, rows)
         fair = of_refused(partial(comparable, made.rounding, run, bar, name), rows)
+        if fair.any():
+            kept.append((name, [array[fair] for array in rows]))
+    return kept
+
+
+def _comparable_shares(
+    made: Made, scores: Scores, model: onnx.ModelProto, sets: Sequence[tuple[str, Rows]], bar: float
+) -> list[tuple[str, Rows]]:
+    """The same for probabilities: of large logits, which agree, the last bits make a difference."""
+    content = model.SerializeToString()
+
+    def shares(found: list[Array]) -> list[Array]:
+        return [labelled(scores, found[0])[PROBABILITIES]]
+
+    def run(rows: Rows) -> list[Array]:
+        return [run_clean(content, [made.by_tensor(rows)])[0][PROBABILITIES]]
+
+    kept, rounding = [], replace(made.rounding, made_of=shares)
+    for name, rows in sets:
+        fair = of_refused(partial(comparable, rounding, run, bar, name), rows)
         if fair.any():
             kept.append((name, [array[fair] for array in rows]))
     return kept
