@@ -45,7 +45,7 @@ SELFTEST_KEY = "onnxport.selftest"
 DIGEST_KEY = "onnxport.digest"
 CAPS = {
     FORMAT_KEY: 16,
-    MANIFEST_KEY: 256 * 1024,
+    MANIFEST_KEY: 1024 * 1024,
     BASELINE_KEY: 512 * 1024,
     SELFTEST_KEY: 512 * 1024,
 }

@@ -8,6 +8,7 @@ two equal metadata keys without a word, so the top level is scanned here, withou
 from __future__ import annotations
 
 import hashlib
+import os
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -65,6 +66,11 @@ def read_model_file(path: str | Path) -> ModelFile:
         path = Path(path)
         content = path.read_bytes()
     except (OSError, TypeError, ValueError) as err:
+        if not isinstance(path, (str, bytes, os.PathLike)):
+            kind = type(path).__name__
+            raise ModelFileError(
+                f"load takes a path or bytes, and got a {kind}; save it first"
+            ) from err
         why = err.strerror if isinstance(err, OSError) else str(err)
         name = (path.name or str(path)) if isinstance(path, Path) else shorten(repr(path))
         raise ModelFileError(f"{name}: {why}; give the path of a model file") from err

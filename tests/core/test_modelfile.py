@@ -77,6 +77,15 @@ def test_later_formats_open_for_ever(fixture: Path) -> None:
     assert model.signature.targets == ("back", "member")
 
 
+def test_tensors_open_for_ever(fixture: Path) -> None:
+    third = fixture.with_name("format-1.2.onnx")
+    model = onnxport.load(third)
+    for case in json.loads(third.with_suffix(".json").read_text("utf-8")):
+        assert model.predict(case["row"]) == case["answer"]
+    assert [f.kind for f in model.signature.features] == ["tensor"] * 3
+    assert "pattern" in model.file.selftest.inputs["image"][0]
+
+
 def test_a_reader_of_the_first_format_refuses_what_came_later(fixture: Path) -> None:
     """It knows neither these tasks nor these roles, so that it can't answer wrongly."""
     manifest = _manifest(fixture.with_name("format-1.1.onnx"))

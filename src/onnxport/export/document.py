@@ -45,6 +45,7 @@ from onnxport.modelfile import BLANK_DIGEST, MAX_BYTES, seal
 from onnxport.signature import Signature
 
 _RUN_BYTES = 64 * 1024**2
+_OTHER_FACTS = 16 * 1024  # bytes of the manifest beside the signature
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,6 +158,16 @@ def _is_text(value: Any) -> bool:
     except (AttributeError, UnicodeEncodeError):
         return False
     return isinstance(value, str)
+
+
+def check_width(signature: Signature) -> None:
+    """Refuses a signature that no manifest can hold, before anything takes long."""
+    size = len(canonical(write_signature(signature, max_categories=MAX_CATEGORIES)).encode())
+    if size > CAPS[MANIFEST_KEY] - _OTHER_FACTS:
+        raise ExportError(
+            f"the {len(signature.features):,} features take {size:,} bytes to describe, and the manifest "
+            f"holds {CAPS[MANIFEST_KEY]:,}; use fewer features, shorter names, or redact= some"
+        )
 
 
 def _under_cap(document: dict[str, Any], signature: Signature) -> dict[str, Any]:

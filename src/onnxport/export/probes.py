@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from itertools import count
 from typing import Any
 
 import numpy as np
@@ -59,7 +60,8 @@ def probe(
     """
     base = take(sample, [0])
     nullable = _answers(oracle, base, {f: None if f.is_string else np.nan for f in features})
-    unseen = _answers(oracle, base, _unseen(features, categories))
+    unseen = _answers(oracle, base, _unseen(features, categories, far=True))
+    near = _answers(oracle, base, _unseen(features, categories, far=False))
     numbers = [f for f in features if not f.is_string and f.kind != "boolean"]
     beyond = _answers(oracle, base, dict.fromkeys(numbers, _BEYOND_FLOAT32))
     large = [f for f in numbers if not beyond[f.name]]
@@ -71,7 +73,9 @@ def probe(
     for feature in features:
         name = feature.name
         found = replace(
-            feature, nullable=nullable[name], refuses_unknown=not unseen.get(name, True)
+            feature,
+            nullable=nullable[name],
+            refuses_unknown=not (unseen.get(name, True) or near.get(name, True)),
         )
         if found.refuses_unknown:
             found = replace(found, categories=_accepted(oracle, base, sample, found, categories))
@@ -82,13 +86,18 @@ def probe(
     return probed
 
 
-def _unseen(features: Sequence[Feature], categories: Mapping[str, set[Any]]) -> dict[Feature, Any]:
-    """A value that nobody saw; numbers are categories only where an encoder was fitted on them."""
+def _unseen(
+    features: Sequence[Feature], categories: Mapping[str, set[Any]], *, far: bool
+) -> dict[Feature, Any]:
+    """A value that nobody saw; numbers are categories only where an encoder was fitted on them. far:
+    beyond all of them, which a small integer dtype may not hold; else the first that is free.
+    """
     values: dict[Feature, Any] = {f: UNSEEN for f in features if f.is_string}
     for feature in features:
         known = {float(v) for v in categories.get(feature.name, ()) if not feature.is_string}
         if known and feature.kind != "boolean":
-            values[feature] = max(known) + 12345.0
+            free = (float(n) for n in count(int(min(known))) if n not in known)
+            values[feature] = max(known) + 12345.0 if far else next(free)
         elif known and not {0.0, 1.0} <= known:
             values[feature] = 0.0 if 1.0 in known else 1.0
     return values

@@ -7,6 +7,7 @@ null.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from types import MappingProxyType
@@ -222,6 +223,9 @@ def _from_frame(
         frame = frame[list(names)]
     _check_size(len(frame), frame.shape[1], len(used))
     labels = list(names) if names is not None else [str(name) for name in frame.columns]
+    alike = next((name for name, count in Counter(labels).items() if count > 1), None)
+    if alike is not None:
+        raise ExportError(f"two columns of X are called {alike!r} when written as text; rename one")
     columns = tuple(
         _column(
             label,

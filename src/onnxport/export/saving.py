@@ -131,6 +131,7 @@ def save(
     check_nulls(subject.estimator, sample)
     targets = name_targets(subject, sample, _width(conversion), y, redact)
     signature = _signature(subject, sample, conversion, oracle, redact, options.notes, targets)
+    document.check_width(signature)
     judge = _judge(subject, signature, conversion, oracle)
     tell("asking the estimator about the hardest rows")
     sets = list(row_sets(sample, signature, conversion.emission.splits, oracle))
@@ -263,8 +264,9 @@ def _signature(
     for feature in probed:
         if feature.refuses_unknown and feature.name in redact:
             raise ExportError(
-                f"the feature {feature.name!r} can't be redacted, because its encoder refuses unknown "
-                "values and callers must be told which are allowed; set handle_unknown='ignore'"
+                f"the feature {feature.name!r} can't be redacted, because unknown values are refused and "
+                "callers must be told which are allowed; set handle_unknown='ignore' of its encoder, or "
+                "put a OneHotEncoder with it in front of a booster"
             )
     several = subject.task == "multioutput_classification"
     return Signature(

@@ -25,8 +25,8 @@ from onnxport.export.treeoperator import Leaves, Tree, TreeInput, add_operator
 _SHAKY = Refusal(
     "X",
     "its split points may equal values that an earlier step computes with another last bit",
-    "Leave out PCA, Normalizer and functions such as np.log before it, or use "
-    "RandomForestClassifier or RandomForestRegressor, which round to float32.",
+    "Leave out PCA, Normalizer and functions such as np.log before it (in a chain, the model before "
+    "it), or use models that round to float32: RandomForest, XGBoost, CatBoost.",
 )
 _SPLITS_NOTED = 2048  # a feature; the gate tries fewer
 

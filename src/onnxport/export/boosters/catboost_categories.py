@@ -52,7 +52,13 @@ def _known(emission: Emission, native: Any, column: Column) -> list[Any]:
     if not values:
         raise refuse(emission, native, _NO_SAMPLE)
     if not texts and any(abs(v) >= 2**53 or v % 1 for v in kept):
-        raise refuse(emission, native, _NOT_WHOLE)
+        wrong = next(v for v in kept if abs(v) >= 2**53 or v % 1)
+        reason = (
+            f"the feature {feature!r} is categorical and holds {wrong!r}, which is no whole number"
+        )
+        reason += " below 2^53"
+        nearest = "Turn the column into strings before fitting."
+        raise refuse(emission, native, Refusal("cat_features", reason, nearest))
     return sorted(kept)
 
 
@@ -109,11 +115,6 @@ _NO_SAMPLE = Refusal(
     "cat_features",
     "CatBoost keeps only hashes of its categories, and there is no X to tell what they are",
     "Pass the X that it was fitted on: save(model, path, X).",
-)
-_NOT_WHOLE = Refusal(
-    "cat_features",
-    "a categorical feature holds broken numbers or such beyond 2^53",
-    "Turn the column into strings before fitting.",
 )
 UNSEEN = Refusal(
     "cat_features",

@@ -9,6 +9,7 @@ import numpy as np
 from onnx import TensorProto
 
 from onnxport.datatypes import MAX_EXACT_INTEGER
+from onnxport.errors import shorten
 from onnxport.export.boosters.lightgbm_boosters import (
     LightGBMBooster,
     LightGBMClassifierBooster,
@@ -135,6 +136,13 @@ def _no_categories(emission: Emission, estimator: Any, columns: Columns) -> None
         raise refuse(emission, estimator, Refusal("X", reason, nearest))
 
 
+def _strings_among(columns: Columns) -> str:
+    """The columns of strings by name, which may be meant."""
+    named = [c.origin.feature for c in columns.items if c.kind == "string" and c.origin]
+    listed = ", ".join(repr(shorten(name)) for name in named[:5])
+    return f" (X has strings in {listed})" if named else ""
+
+
 def _features(
     emission: Emission, estimator: Any, columns: Columns, categories: list[list[Any]]
 ) -> Features:
@@ -146,7 +154,7 @@ def _features(
     if len(chosen) != len(categories):
         reason = (
             f"it was fitted on a DataFrame with {len(categories)} columns of dtype category, and gets "
-            f"{len(chosen)}"
+            f"{len(chosen)}{_strings_among(columns)}"
         )
         nearest = "Pass X, the DataFrame of training, with the same columns as categories."
         raise refuse(emission, estimator, Refusal("X", reason, nearest))

@@ -52,7 +52,7 @@ class _Wanted:
 def raw_scores(emission: Emission, estimator: Any, features: Features, model: LightModel) -> str:
     """The sum of the trees, class by class: double [N, width]."""
     wanted = _Wanted()
-    splits = [_splits(tree, wanted) for tree in model.trees]
+    splits = [_splits(tree, wanted, sparse=features.sources.sparse) for tree in model.trees]
     columns, starts = _columns(emission, features, wanted)
     trees = [
         _tree(tree, split, starts, i if model.linear else i % model.width)
@@ -66,12 +66,14 @@ def raw_scores(emission: Emission, estimator: Any, features: Features, model: Li
     return linear_sum(emission, features, model, leaves)
 
 
-def _splits(tree: LightTree, wanted: _Wanted) -> _Splits:
+def _splits(tree: LightTree, wanted: _Wanted, *, sparse: bool) -> _Splits:
     """How a node sends 0, and NaN where that is another name for 0, is told by its threshold; a node
-    that sends it the other way asks for a column in which 0 is missing.
+    that sends it the other way asks for a column in which 0 is missing. sparse: of a sparse matrix
+    the library takes numbers near 0 as they are.
     """
     threshold, by_flag, near = tree.threshold, tree.default_left, np.abs(tree.threshold) <= _ZERO
     zero_missing = tree.missing == ZERO_MISSING
+    near = near & zero_missing if sparse else near
     zero_left = np.where(near & zero_missing, by_flag, threshold >= 0)
     absent = ~tree.categorical & zero_missing & (zero_left != by_flag)
     threshold = np.where(near, np.where(zero_left, _ZERO, _BELOW_ZERO), threshold)

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 from onnx import TensorProto, numpy_helper
 
+from onnxport.errors import shorten
 from onnxport.export.boosters.xgboost_dump import Codes, Dump, keys_of
 from onnxport.export.graph import ML, Array, Column, Columns, number_columns
 from onnxport.export.registry import Emission, Refusal, refuse
@@ -23,18 +24,24 @@ Sets = Mapping[tuple[int, tuple[int, ...]], int]
 
 _NOWHERE = 2.0**23  # a code that stands in no set
 
-_NO_CATEGORY = Refusal(
+_NO_X = Refusal(
     "X",
-    "it gets a column of strings that is no pandas category",
-    "Turn the column into a category before fitting, or put a OneHotEncoder or OrdinalEncoder in front.",
+    "it knows categories, and there is no X to show the type of their columns",
+    "Pass the X of training: save(model, path, X).",
 )
 
 
-_OTHER_CATEGORIES = Refusal(
-    "X",
-    "a column of categories has others than the model was trained on",
-    "Pass the X of training, or one whose columns have its dtypes.",
-)
+def _named(column: Column) -> str:
+    return "a column" if column.origin is None else f"the column {shorten(column.origin.feature)!r}"
+
+
+def _no_category(column: Column) -> Refusal:
+    reason = f"{_named(column)} holds strings, and is no pandas category"
+    nearest = (
+        "Pass X.astype({name: 'category'}) as in training, or put a OneHotEncoder or OrdinalEncoder "
+        "in front."
+    )
+    return Refusal("X", reason, nearest)
 
 
 def codes_of(emission: Emission, estimator: Any, column: Column, known: Codes | None) -> Columns:
@@ -43,15 +50,20 @@ def codes_of(emission: Emission, estimator: Any, column: Column, known: Codes | 
     for another; without them a category keeps the code that pandas gives it.
     """
     if column.categories is None:
+        if known is not None and not any(map(len, emission.sample.values())):
+            raise refuse(emission, estimator, _NO_X)
         if column.kind == "string":
-            raise refuse(emission, estimator, _NO_CATEGORY)
+            raise refuse(emission, estimator, _no_category(column))
         return Columns((column,))
     categories = list(column.categories)
     codes: list[int | None] = list(range(len(categories)))
     if known is not None:
         codes = [known.get(key) for key in keys_of(categories)]
     if None in codes:
-        raise refuse(emission, estimator, _OTHER_CATEGORIES)
+        new = shorten(repr(categories[codes.index(None)]))
+        reason = f"{_named(column)} has the category {new}, which training hadn't"
+        nearest = "Pass the X of training, or one whose columns have its dtypes."
+        raise refuse(emission, estimator, Refusal("X", reason, nearest))
     if column.origin is not None:
         emission.categories.setdefault(column.origin.feature, set()).update(categories)
     found = _looked_up(emission, column, categories, codes)

@@ -61,18 +61,19 @@ def _refuse_infinite(emission: Emission, numbers: Columns, asked: Asked) -> None
 
 
 def _nulled(emission: Emission, numbers: Columns, missing: float) -> Columns:
-    """The numbers, NaN where they are the one that means missing, compared in float32; or where a
-    sparse matrix doesn't store them.
+    """The numbers, NaN where a sparse matrix doesn't store them, as it does all doubles but 0; or
+    where they are the one that means missing, compared in float32.
     """
-    graph = emission.graph
-    absent = {0.0} if numbers.sparse else set()
-    absent |= set() if np.isnan(missing) else {float(np.float32(missing))}
-    if not absent:
+    if np.isnan(missing) and not numbers.sparse:
         return numbers
-    tensor = graph.rounded(graph.matrix(numbers))
-    for number in sorted(absent):
-        gone = graph.node("Equal", tensor, graph.constant(number))
-        tensor = graph.node("Where", gone, graph.constant(np.nan), tensor)
+    graph, nan = emission.graph, emission.graph.constant(np.nan)
+    tensor = graph.matrix(numbers)
+    if numbers.sparse:
+        tensor = graph.node("Where", graph.node("Equal", tensor, graph.constant(0.0)), nan, tensor)
+    tensor = graph.rounded(tensor)
+    if not np.isnan(missing):
+        gone = graph.node("Equal", tensor, graph.constant(float(np.float32(missing))))
+        tensor = graph.node("Where", gone, nan, tensor)
     origins = [column.origin for column in numbers.items]
     return number_columns(tensor, len(numbers), origins=origins, exact=numbers.exact)
 

@@ -51,6 +51,14 @@ def _scaled(columns: Columns, tensor: str, shift: Any, scale: Any) -> Columns:
     return number_columns(tensor, width, dtype=dtype, origins=origins, exact=columns.exact)
 
 
+def _sparsely_scaled(emission: Emission, columns: Columns, scale: Array | None) -> Columns:
+    """A sparse matrix's columns are multiplied by 1 / scale (`inplace_column_scale` of
+    `sklearn/utils/sparsefuncs.py`), which rounds otherwise than dividing by it.
+    """
+    x = _step_by_step(emission, columns, [("Mul", None if scale is None else 1.0 / scale)])
+    return _scaled(columns, x, None, scale)
+
+
 @emits(preprocessing.StandardScaler)
 def emit_standard_scaler(emission: Emission, estimator: Any, columns: Columns) -> Columns:
     """(x - mean) / scale."""
@@ -58,6 +66,8 @@ def emit_standard_scaler(emission: Emission, estimator: Any, columns: Columns) -
     not_infinite(emission, columns)
     mean = estimator.mean_ if estimator.with_mean else None
     scale = estimator.scale_
+    if columns.sparse:
+        return _sparsely_scaled(emission, columns, scale)
     if columns.single and _casts_constants(estimator):
         mean, scale = (None if c is None else c.astype(np.float32) for c in (mean, scale))
     x = _step_by_step(emission, columns, [("Sub", mean), ("Div", scale)])
@@ -92,6 +102,8 @@ def emit_robust_scaler(emission: Emission, estimator: Any, columns: Columns) -> 
     not_infinite(emission, columns)
     center = estimator.center_ if estimator.with_centering else None
     scale = estimator.scale_ if estimator.with_scaling else None
+    if columns.sparse:
+        return _sparsely_scaled(emission, columns, scale)
     x = _step_by_step(emission, columns, [("Sub", center), ("Div", scale)])
     return _scaled(columns, x, center, scale)
 
@@ -100,6 +112,8 @@ def emit_robust_scaler(emission: Emission, estimator: Any, columns: Columns) -> 
 def emit_max_abs_scaler(emission: Emission, estimator: Any, columns: Columns) -> Columns:
     numbers_only(emission, estimator, columns)
     not_infinite(emission, columns)
+    if columns.sparse:
+        return _sparsely_scaled(emission, columns, estimator.scale_)
     x = _step_by_step(emission, columns, [("Div", estimator.scale_)])
     if getattr(estimator, "clip", False):
         x = _clipped(emission, x, -1.0, 1.0)
