@@ -104,3 +104,12 @@ def depth_of(value: Any) -> int:
             inner for item in level for inner in (item.values() if isinstance(item, dict) else item)
         ]
     return depth
+
+
+def is_unicode(text: str) -> bool:
+    """Whether UTF-8 can carry it: no lone surrogates."""
+    try:
+        text.encode("utf-8")
+    except UnicodeEncodeError:
+        return False
+    return True

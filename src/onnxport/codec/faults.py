@@ -11,7 +11,7 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from onnxport.codec.documents import Duplicated, NotANumber
+from onnxport.codec.documents import Duplicated, NotANumber, is_unicode
 from onnxport.codec.nested import Flaw, read_tensor
 from onnxport.datatypes import (
     FLOAT32_OVERFLOW,
@@ -240,11 +240,3 @@ def all_known(feature: Feature, values: Iterable[Any]) -> bool:
 
 def is_null(value: Any) -> bool:
     return value is None or (isinstance(value, float) and math.isnan(value))
-
-
-def is_unicode(text: str) -> bool:
-    try:
-        text.encode("utf-8")
-    except UnicodeEncodeError:
-        return False
-    return True

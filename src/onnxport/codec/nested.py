@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from onnxport.codec.documents import NotANumber
+from onnxport.codec.documents import NotANumber, is_unicode
 from onnxport.datatypes import BY_NAME, MAX_EXACT_INTEGER, json_type
 from onnxport.errors import shorten
 from onnxport.signature import Dimension, Feature, integer_range, spell_feature_shape
@@ -144,7 +144,7 @@ def _strings(leaves: list[Any], kinds: set[type], sizes: tuple[int, ...]) -> Arr
     if not kinds <= {str}:
         return _wrong_element("string", leaves, sizes, {str})
     for index, text in enumerate(leaves):
-        if "\0" in text or not _is_unicode(text):
+        if "\0" in text or not is_unicode(text):
             told = "holds a string with a NUL or a lone surrogate"
             return Flaw("invalid_string", _place(index, sizes), told)
     array = np.empty(len(leaves), dtype=object)
@@ -220,11 +220,3 @@ def _wanted(json: str) -> str:
 
 def _type(value: Any) -> str:
     return shorten(value.text, 16) if isinstance(value, NotANumber) else json_type(value)
-
-
-def _is_unicode(text: str) -> bool:
-    try:
-        text.encode("utf-8")
-    except UnicodeEncodeError:
-        return False
-    return True

@@ -9,14 +9,13 @@ from typing import Any
 
 import numpy as np
 
-from onnxport.codec.documents import MAX_DEPTH, depth_of, too_deep
+from onnxport.codec.documents import MAX_DEPTH, depth_of, is_unicode, too_deep
 from onnxport.codec.faults import (
     all_known,
     column_faults,
     dimension_faults,
     in_order,
     is_null,
-    is_unicode,
     row_index,
     shape_faults,
     type_name,

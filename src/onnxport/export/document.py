@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from importlib.metadata import version as version_of
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -135,6 +136,31 @@ def describe(
 def _rows_per_run(row_bytes: int) -> int:
     """How many rows may go through the graph at once, so that its widest tensor stays small."""
     return max(16, min(4096, _RUN_BYTES // max(row_bytes, 1)))
+
+
+def read_facts(
+    target: Path,
+    *,
+    name: str | None,
+    version: str | None,
+    description: str | None,
+    author: str | None,
+    license: str | None,
+    metadata: Mapping[str, Any] | None = None,
+) -> Facts:
+    """The facts, named after the file where they have no name. Raises ExportError for what can't stand
+    in a manifest.
+    """
+    facts = Facts(
+        name=target.stem if name is None else name,
+        version=version,
+        description=description,
+        author=author,
+        license=license,
+        metadata={} if metadata is None else metadata,
+    )
+    check_facts(facts)
+    return facts
 
 
 def check_facts(facts: Facts) -> None:

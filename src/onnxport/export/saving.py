@@ -112,15 +112,15 @@ def save(
     if isinstance(redact, str):
         raise ExportError(f"redact= takes a list of features; pass [{redact!r}]")
     target = check_path(path)
-    facts = document.Facts(
-        name=target.stem if name is None else name,
+    facts = document.read_facts(
+        target,
+        name=name,
         version=version,
         description=description,
         author=author,
         license=license,
-        metadata={} if metadata is None else metadata,
+        metadata=metadata,
     )
-    document.check_facts(facts)
     subject = read_subject(model, labels)
     options = read_feature_options(features)
     tell(f"converting {type(model).__name__}")

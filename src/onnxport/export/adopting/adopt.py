@@ -63,15 +63,14 @@ def adopt(
     """
     tell = log.info if progress is None else progress
     target = check_path(out)
-    facts = document.Facts(
-        name=target.stem if name is None else name,
+    facts = document.read_facts(
+        target,
+        name=name,
         version=version,
         description=description,
         author=author,
         license=license,
-        metadata={},
     )
-    document.check_facts(facts)
     wishes = Wishes(features, labels, None if sample is None else Path(sample), nullable, outputs)
     _check_wishes(wishes)
     tell(f"reading {shorten(Path(path).name)}")

@@ -133,15 +133,15 @@ def save_module(
     if y is not None:
         check_targets(y, len(examples.batches[0][0]), chosen)
     scalings = read_scalings(preprocessing, examples)
-    facts = document.Facts(
-        name=target.stem if name is None else name,
+    facts = document.read_facts(
+        target,
+        name=name,
         version=version,
         description=description,
         author=author,
         license=license,
-        metadata={} if metadata is None else metadata,
+        metadata=metadata,
     )
-    document.check_facts(facts)
     tell(f"converting {type(module).__name__}")
     with private_copy(module) as private:
         keywords = [each.parameter for each in examples.inputs] if examples.keywords else None
