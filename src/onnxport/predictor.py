@@ -4,6 +4,7 @@ HTTP in here.
 
 from __future__ import annotations
 
+import logging
 import math
 import time
 from collections.abc import Mapping, Sequence
@@ -24,12 +25,14 @@ from onnxport.codec import (
     refuse_rows,
 )
 from onnxport.display import describe, html_table
-from onnxport.errors import Detail, ValidationError, shorten
+from onnxport.errors import Detail, InferenceError, ValidationError, shorten
 from onnxport.manifest import Manifest
 from onnxport.modelfile import ModelFile, parse_model_file, read_model_file
 from onnxport.session import Session, open_session
 from onnxport.signature import Signature
 from onnxport.tensors import Arrays, groups, pack
+
+log = logging.getLogger(__name__)
 
 _WARM_UP_RUNS = 20
 _ROWS = "neither a row {feature: value}, nor a list of rows, nor a DataFrame, nor a 2-D array"
@@ -129,7 +132,40 @@ class Model:
         return answers
 
     def _run(self, batch: Batch, places: Sequence[int] | None, *, finite: bool) -> list[Answer]:
-        outputs = self._session.run(self._feeds(batch))
+        try:
+            outputs = self._session.run(self._feeds(batch))
+        except InferenceError:
+            if not self.signature.takes_tensors:
+                raise
+            return self._one_by_one(batch, places, finite=finite)
+        return self._told(batch, outputs, places, finite=finite)
+
+    def _one_by_one(
+        self, batch: Batch, places: Sequence[int] | None, *, finite: bool
+    ) -> list[Answer]:
+        """Each row alone: the answers of a network may be of several sizes, and a row may hold an index
+        or a size that it has no place for, which is refused.
+        """
+        answers: list[Answer] = []
+        failing: list[Detail] = []
+        for row in range(batch.rows):
+            place = row if places is None else places[row]
+            columns = {name: values[row : row + 1] for name, values in batch.columns.items()}
+            alone = Batch(columns, 1, batch.single)
+            try:
+                outputs = self._session.run(self._feeds(alone))
+            except InferenceError:
+                log.debug("row %d can't be run", place, exc_info=True)
+                failing.append(_unanswerable(batch, place))
+                continue
+            answers += self._told(alone, outputs, [place], finite=finite)
+        if failing:
+            raise ValidationError(failing)
+        return answers
+
+    def _told(
+        self, batch: Batch, outputs: Arrays, places: Sequence[int] | None, *, finite: bool
+    ) -> list[Answer]:
         refuse_rows(self.signature, outputs, single=batch.single, places=places)
         if finite:
             refuse_non_finite(self.signature, outputs, single=batch.single, places=places)
@@ -210,6 +246,15 @@ def load(source: str | Path | bytes, *, threads: int = 1) -> Model:
     """
     file = parse_model_file(source) if isinstance(source, bytes) else read_model_file(source)
     return Model(open_session(file, threads=threads))
+
+
+def _unanswerable(batch: Batch, row: int) -> Detail:
+    where = "the row" if batch.single else f"row {row}"
+    message = (
+        f"{where}: the model can't answer it; an index or a size in it fits none of its tensors, or not "
+        "the sizes beside it"
+    )
+    return Detail("unanswerable", () if batch.single else (row,), message)
 
 
 def _unfit(message: str) -> ValidationError:

@@ -85,7 +85,10 @@ class Graph:
         if len(slices) == 1:
             return self._run(feeds)
         parts = [self._run({name: value[part] for name, value in feeds.items()}) for part in slices]
-        return {name: np.concatenate([part[name] for part in parts]) for name in self._names}
+        try:
+            return {name: np.concatenate([part[name] for part in parts]) for name in self._names}
+        except ValueError as err:
+            raise RuntimeRefusal(f"answers of different sizes: {err}") from err
 
     def _run(self, feeds: Mapping[str, np.ndarray[Any, Any]]) -> Arrays:
         try:

@@ -26,6 +26,7 @@ Schema = dict[str, Any]
 
 _INT64_BOUND = 2**63  # a power of two, so that readers who know only doubles read it right
 _NO_NUL = "^[^\\u0000]*$"
+_FLOAT32 = {"exclusiveMinimum": -FLOAT32_OVERFLOW, "exclusiveMaximum": FLOAT32_OVERFLOW}
 _SHOWN_CATEGORIES = 20
 _SHOWN_NAMES = 50
 _SHOWN_ELEMENTS = 2000
@@ -105,6 +106,8 @@ def _element(feature: Feature) -> Schema:
         if high == INT64_MAX:
             bounds = {"minimum": -_INT64_BOUND, "exclusiveMaximum": _INT64_BOUND}
         return {"type": kind} | bounds
+    if feature.dtype == "FP32":
+        return {"type": kind} | _FLOAT32
     return {"type": kind} | ({"pattern": _NO_NUL} if kind == "string" else {})
 
 
@@ -140,7 +143,7 @@ def _refusals(feature: Feature, kind: str) -> Schema:
     if kind == "integer":
         return {"minimum": -_INT64_BOUND, "exclusiveMaximum": _INT64_BOUND}
     if feature.overflow:
-        return {"exclusiveMinimum": -FLOAT32_OVERFLOW, "exclusiveMaximum": FLOAT32_OVERFLOW}
+        return dict(_FLOAT32)
     return {}
 
 

@@ -92,7 +92,10 @@ def _undecodable(code: str, message: str) -> DecodingError:
 
 
 def too_deep() -> DecodingError:
-    return _undecodable("too_deep", f"the body nests deeper than {MAX_DEPTH} levels; rows are flat")
+    return _undecodable(
+        "too_deep",
+        f"the body nests deeper than {MAX_DEPTH} levels; GET /model tells what a row holds",
+    )
 
 
 def depth_of(value: Any) -> int:

@@ -123,11 +123,10 @@ def find_fault(feature: Feature, value: Any, at: tuple[int, ...], *, wire: bool)
     if value is None:
         if feature.nullable:
             return None
-        return Detail(
-            "null_not_allowed",
-            loc,
-            f"{where}: null, but the estimator takes no missing value here; fill it in",
-        )
+        told = "null, but the estimator takes no missing value here; fill it in"
+        if feature.is_tensor:
+            told = "null, and a tensor takes no missing value; send it"
+        return Detail("null_not_allowed", loc, f"{where}: {told}")
     if feature.is_tensor:
         flaw = read_tensor(feature, value, wire=wire)
         if not isinstance(flaw, Flaw):

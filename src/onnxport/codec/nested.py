@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from onnxport.codec.documents import NotANumber, is_unicode
+from onnxport.codec.documents import MAX_DEPTH, NotANumber, is_unicode
 from onnxport.datatypes import BY_NAME, MAX_EXACT_INTEGER, json_type
 from onnxport.errors import shorten
 from onnxport.signature import Dimension, Feature, integer_range, spell_feature_shape
@@ -38,16 +38,26 @@ def read_tensor(feature: Feature, value: Any, *, wire: bool) -> Array | Flaw:
 
     wire: integers beyond 2^53 can't be floating-point numbers. Raises nothing: a Flaw tells what is wrong.
     """
+    if not wire and hasattr(value, "detach"):  # a tensor of torch that requires a gradient
+        value = value.detach()
     if not wire and hasattr(value, "__array__") and not isinstance(value, np.generic):
         return _from_array(feature, np.asarray(value))
     flattened = _flatten(feature, value, tuples=not wire)
     if isinstance(flattened, Flaw):
         return flattened
     sizes, leaves = flattened
-    wrong = _sizes_flaw(feature, sizes)
-    if wrong:
-        return wrong
+    if _sizes_flaw(feature, sizes):
+        return _sizes_flaw(feature, _whole_shape(value)) or _checked(feature, leaves, sizes)
     return _checked(feature, leaves, sizes)
+
+
+def _whole_shape(value: Any) -> list[int]:
+    """The sizes of nested lists by their first entries, as deep as they go."""
+    sizes: list[int] = []
+    while isinstance(value, (list, tuple)) and len(sizes) < MAX_DEPTH:
+        sizes.append(len(value))
+        value = value[0] if value else None
+    return sizes
 
 
 def _flatten(
@@ -96,7 +106,10 @@ def _sizes_flaw(feature: Feature, sizes: Sequence[int]) -> Flaw | None:
     )
     if fits:
         return None
-    return _shape_flaw(feature, (), f"has the shape {list(sizes)}")
+    told = f"has the shape {list(sizes)}"
+    if len(sizes) == len(shape) + 1:
+        told += ", which may be a batch: send each row as an object of its own, in a list"
+    return _shape_flaw(feature, (), told)
 
 
 def _is_within(size: int, dimension: Dimension | None) -> bool:
@@ -183,7 +196,7 @@ def _numbers(feature: Feature, array: Array, leaves: Callable[[], list[Any]]) ->
     low, high = integer_range(feature)
     beyond = (array < low) | (array > high)
     if bool(np.any(beyond)):
-        told = f"is beyond {low} to {high}, which is all that is answered"
+        told = f"is beyond {low} to {high}"
         return _first(array, np.asarray(beyond), "out_of_range_integer", leaves, told)
     return array.astype(datatype.numpy)
 

@@ -19,6 +19,7 @@ from onnxport.compare import by_row, relative_difference
 from onnxport.errors import ExportError, ModelFileError, ParityError, RequestError, shorten
 from onnxport.export import document
 from onnxport.export.clean_run import run_clean
+from onnxport.export.company import coupled
 from onnxport.export.graph import Array
 from onnxport.export.parity import Parity
 from onnxport.export.report import Report
@@ -29,6 +30,11 @@ from onnxport.manifest import SelfTest
 from onnxport.predictor import load
 from onnxport.signature import Feature, Label, Output, Signature, Task, Tensor
 from onnxport.tensors import Arrays
+
+
+class Coupled(ExportError):
+    """The answer to a row hangs on the rows beside it."""
+
 
 Ask = Callable[[Arrays], Arrays]
 Progress = Callable[[str], None]
@@ -106,6 +112,7 @@ def save_tensors(
     differ, ExportError where nothing can be proven.
     """
     content = made.model.SerializeToString()
+    check_company(made)
     progress(f"comparing {sum(map(_rows, _arrays(made))):,} rows with the graph")
     parity, worst = _prove(made, content)
     if worst is not None:
@@ -133,6 +140,19 @@ def save_tensors(
     report = _reopened(sealed, path, parity, selftest)
     write_file(path, sealed)
     return report
+
+
+def check_company(made: TensorModel) -> None:
+    """Refuses a graph whose answer to a row changes with the rows beside it. Raises Coupled."""
+    rows = made.row_sets[0][1]
+    content, run = made.model.SerializeToString(), made.needs.rows_per_run
+    where = coupled(content, made.signature, rows, made.bar, run)
+    if where is not None:
+        raise Coupled(
+            f"the {made.original}'s output {shorten(where)!r} answers a row otherwise beside other rows "
+            "(of larger numbers, or more of them), so an answer would hang on who else asks; let each "
+            "row be computed by itself: no maximum, mean or size over dimension 0"
+        )
 
 
 def _arrays(made: TensorModel) -> list[Arrays]:

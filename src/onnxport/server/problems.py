@@ -66,6 +66,7 @@ CODES: dict[int, tuple[str, tuple[str, ...]]] = {
             "out_of_range_integer",
             "duplicate_key",
             "invalid_string",
+            "unanswerable",
             "non_finite_output",
         ),
     ),

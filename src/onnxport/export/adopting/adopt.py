@@ -13,13 +13,13 @@ from onnxport.errors import ExportError, ParityError, shorten
 from onnxport.export import document
 from onnxport.export.adopting.describing import tensor_model, with_metadata
 from onnxport.export.adopting.doctor import diagnose
-from onnxport.export.adopting.findings import Finding, NotAdoptable
+from onnxport.export.adopting.findings import Finding, NotAdoptable, bar
 from onnxport.export.adopting.preparing import Labels, Names, Prepared, Progress, Wishes, prepare
-from onnxport.export.adopting.reading import read_original
+from onnxport.export.adopting.reading import Original, read_original
 from onnxport.export.adopting.rewritten import recertify, write
 from onnxport.export.describe import read_feature_options
 from onnxport.export.report import Report
-from onnxport.export.tensor_saving import save_tensors
+from onnxport.export.tensor_saving import Coupled, check_company, save_tensors
 from onnxport.export.written import check_path
 from onnxport.signature import label_key
 
@@ -63,6 +63,11 @@ def adopt(
     """
     tell = log.info if progress is None else progress
     target = check_path(out)
+    if target.exists() and Path(path).exists() and target.samefile(path):
+        raise ExportError(
+            f"{shorten(target.name)} is the original itself, which would be overwritten; write to "
+            "another file"
+        )
     facts = document.read_facts(
         target,
         name=name,
@@ -83,7 +88,7 @@ def adopt(
     prepared = prepare(original, wishes, tell)
     try:
         return _save(prepared, target, facts, tell)
-    except ParityError:
+    except (Coupled, ParityError):
         if not prepared.batching.freed:
             raise
         return _save(prepare(original, wishes, tell, alone=True), target, facts, tell)
@@ -109,10 +114,26 @@ def examine(path: str | os.PathLike[str], wishes: Wishes | None = None) -> list[
         if original.manifest is not None:
             recertify(original, {}, progress=log.info)
             return findings
-        prepared = prepare(original, wishes or Wishes(), log.info)
+        return list(_apart(original, wishes or Wishes()).findings)
     except NotAdoptable as err:
         return [*findings, err.finding]
-    return list(prepared.findings)
+    except Coupled as err:
+        remedy = "export the model with independent rows in the first dimension of every input"
+        return [*findings, bar("no_batch", "", str(err), remedy)]
+
+
+def _apart(original: Original, wishes: Wishes) -> Prepared:
+    """As `adopt` takes it: a batch that was fixed to one row stays so where rows would change each
+    other's answers.
+    """
+    prepared = prepare(original, wishes, log.info)
+    try:
+        check_company(tensor_model(prepared))
+    except Coupled:
+        if not prepared.batching.freed:
+            raise
+        prepared = prepare(original, wishes, log.info, alone=True)
+    return prepared
 
 
 def _check_wishes(wishes: Wishes) -> None:

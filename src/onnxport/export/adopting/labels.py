@@ -10,7 +10,7 @@ import onnx
 from onnx import TensorProto
 
 from onnxport.errors import shorten
-from onnxport.export.adopting.findings import counted, listed, refusal
+from onnxport.export.adopting.findings import counted, listed, named, refusal
 from onnxport.export.adopting.sequences import View
 from onnxport.export.adopting.structure import (
     PASSING,
@@ -303,6 +303,14 @@ def _form(
     if bounded and (label is not None or bool((np.abs(within.sum(axis=1) - 1) <= _SUM).all())):
         return "probabilities"
     if label is None:
+        if bounded or _last(model, scores) == "Sigmoid":
+            raise refusal(
+                "several_labels",
+                named("output", scores),
+                "its scores lie between 0 and 1 and don't sum to 1: each label is a question of its "
+                "own, where one prediction names one label",
+                "leave --labels out to get the numbers themselves",
+            )
         return "logits"
     said = np.concatenate([np.ravel(answer[label]) for answer in answers])
     largest = np.array(own, dtype=said.dtype)[rows.argmax(axis=1)]
