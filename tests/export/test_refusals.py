@@ -111,7 +111,7 @@ def test_a_parameter(model: Any, step: str, parameter: str, nearest: str, tmp_pa
 def test_what_is_no_predictor(tmp_path: Path) -> None:
     X, _ = data.iris()
     assert "is a class; pass a fitted object" in _fails(Ridge, tmp_path / "m.onnx", X)
-    assert "no scikit-learn estimator" in _fails({"a": 1}, tmp_path / "m.onnx", X)
+    assert "no estimator that can be saved" in _fails({"a": 1}, tmp_path / "m.onnx", X)
     assert "not fitted; call fit" in _fails(Ridge(), tmp_path / "m.onnx", X)
     assert "has no predict for new ones. Use KMeans" in _fails(
         DBSCAN().fit(X), tmp_path / "m.onnx", X
@@ -146,7 +146,9 @@ def test_a_part_that_is_not_ready(tmp_path: Path) -> None:
 def test_what_is_not_scikit_learns_own(tmp_path: Path) -> None:
     X, y = data.iris()
     said = _fails(make_pipeline(Halves(), StandardScaler()).fit(X, y), tmp_path / "m.onnx", X)
-    assert said.startswith("step 'halves' (Halves): only scikit-learn's own classes convert")
+    assert said.startswith(
+        "step 'halves' (Halves): only classes of scikit-learn, XGBoost, LightGBM and CatBoost convert"
+    )
     assert "Compute its columns before calling the model" in said
     svc = SVC(kernel=lambda a, b: a @ b.T).fit(X.to_numpy(), y)
     assert "SVC, parameter kernel: only the built-in kernels" in _fails(
