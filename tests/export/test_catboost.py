@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+import catboost
 import numpy as np
 import pandas as pd
 import pytest
@@ -22,8 +23,6 @@ from sklearn.preprocessing import OneHotEncoder, OrdinalEncoder, StandardScaler
 import onnxport
 from onnxport.errors import ExportError, UnsupportedModel, ValidationError
 from tests.export import data
-
-catboost = pytest.importorskip("catboost")
 
 CatBoost, Classifier = catboost.CatBoost, catboost.CatBoostClassifier
 Regressor, Ranker = catboost.CatBoostRegressor, catboost.CatBoostRanker
