@@ -56,8 +56,13 @@ def row_schema(signature: Signature, *, example: Mapping[str, Any]) -> Schema:
         },
         "required": list(signature.names),
         "additionalProperties": False,
-        **({"examples": [dict(example)]} if _size(example) <= _SHOWN_ELEMENTS else {}),
+        **({"examples": [dict(example)]} if is_shown(example) else {}),
     }
+
+
+def is_shown(example: Any) -> bool:
+    """Whether an example is small enough for a page."""
+    return _size(example) <= _SHOWN_ELEMENTS
 
 
 def _size(value: Any) -> int:

@@ -185,3 +185,12 @@ def test_the_api_describes_tensors(sequences: Served) -> None:
     assert document["components"]["schemas"]["Row"]["properties"]["source"]["maxItems"] == 32
     model = requests.get(f"{sequences[0]}/model", timeout=30).json()
     assert model["features"][0]["dimensions"] == [{"name": "source_time", "low": 1, "high": 32}]
+
+
+def test_large_tensors_fill_no_page(root: Path) -> None:
+    """An image of 5,184 numbers is an example for nobody."""
+    app = onnxport.create_app(root / "tests" / "fixtures" / "format-1.2.onnx")
+    document = app.openapi()
+    assert len(json.dumps(document)) < 60_000
+    body = document["paths"]["/predict"]["post"]["requestBody"]["content"]["application/json"]
+    assert "examples" not in body

@@ -31,17 +31,24 @@ def predict_operation(model: Model, *, max_rows: int, max_body: int) -> Operatio
         f"At most {max_rows:,} rows and {max_body:,} bytes.",
         "requestBody": {
             "required": True,
-            "content": _json(ask, {"one row": row, "several rows": [row, row]}),
+            "content": _json(ask, _examples(row)),
         },
         "responses": {
             "200": _response(
                 "The answer to the row, or a list of answers.",
                 schema.response_schema(model.signature),
-                {"one row": answer, "several rows": [answer, answer]},
+                _examples(answer),
             ),
             **{str(status): _error(status, err) for status, err in refusals.items()},
         },
     }
+
+
+def _examples(value: dict[str, Any]) -> Operation:
+    """Of one row and of several, unless they would fill the page."""
+    if not schema.is_shown(value):
+        return {}
+    return {"one row": value, "several rows": [value, value]}
 
 
 def model_operation() -> Operation:
