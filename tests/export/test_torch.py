@@ -532,3 +532,13 @@ def test_a_scripted_module_has_lost_its_code(tmp_path: Path) -> None:
         module = torch.jit.trace(nn.Linear(4, 2), X)
     with pytest.raises(UnsupportedModel, match=r"Pass the module that torch\.jit\.script"):
         onnxport.save(module, tmp_path / "m.onnx", X)
+
+
+def test_examples_must_be_finite(tmp_path: Path) -> None:
+    with pytest.raises(ExportError, match="the example of 'input' holds NaN or infinity"):
+        onnxport.save(nn.Linear(3, 2), tmp_path / "m.onnx", torch.full((4, 3), torch.nan))
+
+
+def test_weights_are_no_module(tmp_path: Path) -> None:
+    with pytest.raises(ExportError, match="holds weights without their module"):
+        onnxport.save(nn.Linear(3, 2).state_dict(), tmp_path / "m.onnx")

@@ -108,6 +108,15 @@ def _foreign(estimator: Any) -> ExportError:
         return ExportError("model= is a path; load the estimator first, and pass the object")
     if any(rule_of(base) for base in kind.__mro__[1:]):
         return unknown("", estimator)
+    if isinstance(estimator, Mapping) and any(hasattr(v, "detach") for v in estimator.values()):
+        return ExportError(
+            f"{kind.__name__} holds weights without their module; build the module, call "
+            "load_state_dict, and save that"
+        )
+    if kind.__name__ == "CVBooster":
+        return ExportError(
+            "CVBooster holds one Booster a fold; save one of its boosters, or one trained on all rows"
+        )
     library, dot, _ = kind.__module__.partition(".")
     return UnsupportedModel(
         step="",

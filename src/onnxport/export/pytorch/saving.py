@@ -130,6 +130,7 @@ def save_module(
     module = read_module(model)
     examples = read_examples(module, X, options.names, dynamic_axes)
     _check_names(examples, (*redact, *options.notes))
+    _check_finite(examples)
     if y is not None:
         check_targets(y, len(examples.batches[0][0]), chosen)
     scalings = read_scalings(preprocessing, examples)
@@ -197,6 +198,17 @@ def _check_names(examples: Examples, names: Sequence[str]) -> None:
                 f"there is no feature {shorten(repr(name))}; the inputs are "
                 f"{', '.join(map(repr, examples.names))}"
             )
+
+
+def _check_finite(examples: Examples) -> None:
+    """Rows are drawn around the examples, and there is nothing around NaN."""
+    for batch in examples.batches:
+        for name, array in zip(examples.names, batch, strict=True):
+            if array.dtype.kind == "f" and not np.isfinite(array).all():
+                raise ExportError(
+                    f"the example of {shorten(repr(name))} holds NaN or infinity; pass rows of finite "
+                    "numbers, like those that it was trained on"
+                )
 
 
 def _save(
