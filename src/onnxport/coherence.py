@@ -26,7 +26,7 @@ def check_signature(signature: Signature) -> None:
     """Every feature has one place in a tensor that exists, no two share a name or a place, and the
     outputs make an answer of the task. Raises ValueError with what doesn't fit.
     """
-    whole = {feature.tensor for feature in signature.features if feature.is_tensor}
+    whole = signature.whole_tensors
     widths = {t.name: 1 if t.name in whole else t.width for t in signature.tensors}
     places = [(feature.tensor, feature.column) for feature in signature.features if feature.tensor]
     places += [(text.tensor, 0) for text in signature.texts]

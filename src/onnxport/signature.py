@@ -193,9 +193,14 @@ class Signature:
         return {name: found for name, found in places.items() if len(found) > 1}
 
     @cached_property
+    def whole_tensors(self) -> frozenset[str]:
+        """The ONNX inputs that are one feature each."""
+        return frozenset(feature.tensor for feature in self.features if feature.is_tensor)
+
+    @cached_property
     def takes_tensors(self) -> bool:
         """A feature is a whole ONNX input."""
-        return any(feature.is_tensor for feature in self.features)
+        return bool(self.whole_tensors)
 
     @cached_property
     def ignored(self) -> tuple[str, ...]:

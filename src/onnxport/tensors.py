@@ -38,11 +38,10 @@ def pack(signature: Signature, columns: Mapping[str, Array], rows: int) -> Array
     columns: by feature name, as `column_array` makes them, each of length `rows`; whole tensors of
     one feature have one shape (see `groups`).
     """
-    whole = {feature.tensor for feature in signature.features if feature.is_tensor}
     feeds = {
         tensor.name: np.empty((rows, tensor.width), dtype=BY_NAME[tensor.datatype].numpy)
         for tensor in signature.tensors
-        if tensor.name not in whole
+        if tensor.name not in signature.whole_tensors
     }
     for feature in signature.features:
         if not feature.tensor:

@@ -101,10 +101,33 @@ def save(
     ParityError (with the worst row) where the graph answers differently, and ExportError for
     anything else that is wrong. Then nothing is written.
     """
+    of_modules = {
+        "dynamic_axes": dynamic_axes,
+        "preprocessing": preprocessing,
+        "outputs": outputs,
+    }
     if is_torch_module(model):
-        return _save_module(**locals())
-    for option in ("dynamic_axes", "preprocessing", "outputs"):
-        if locals()[option] is not None:
+        return _save_module(
+            model,
+            path,
+            X,
+            y,
+            name=name,
+            version=version,
+            description=description,
+            author=author,
+            license=license,
+            labels=labels,
+            features=features,
+            metadata=metadata,
+            sample_rows=sample_rows,
+            redact=redact,
+            allow_mismatch=allow_mismatch,
+            progress=progress,
+            **of_modules,
+        )
+    for option, value in of_modules.items():
+        if value is not None:
             raise ExportError(f"{option}= is for PyTorch modules; leave it out")
     tell = log.info if progress is None else progress
     if not callable(tell):
@@ -159,11 +182,11 @@ def save(
     return Report(path=target, size=len(sealed), parity=parity, manifest=loaded.manifest)
 
 
-def _save_module(**arguments: Any) -> Report:
+def _save_module(*examples: Any, **options: Any) -> Report:
     """The same for a PyTorch module; torch is imported here, by whoever holds one."""
     from onnxport.export.pytorch.saving import save_module
 
-    return save_module(**arguments)
+    return save_module(*examples, **options)
 
 
 def _judge(subject: Subject, signature: Signature, conversion: Conversion, oracle: Oracle) -> Judge:

@@ -113,7 +113,11 @@ def _end(fits: Callable[[int], bool], start: int, far: int, guesses: Sequence[in
         inside = (guess - start) * step >= 0 and (far - guess) * step > 0
         if inside and fits(guess) and not fits(guess + step):
             return guess
-    fine, wrong = start, far
+    return last_fitting(fits, start, far)
+
+
+def last_fitting(fits: Callable[[int], bool], fine: int, wrong: int) -> int:
+    """The last number that fits, between one that does and one that doesn't, by halving."""
     while abs(wrong - fine) > 1:
         middle = (fine + wrong) // 2
         if fits(middle):

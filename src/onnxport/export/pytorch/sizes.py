@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from onnxport.export.pytorch.graph import Captured
+from onnxport.export.pytorch.limits import last_fitting
 from onnxport.tensors import Array
 
 _LARGEST = 2**13  # elements of a row, and
@@ -98,7 +99,7 @@ def _lowest(fits: Callable[[int], bool], low: int, here: int) -> int:
     for size in range(low, min(here, low + _SMALL)):
         if fits(size):
             return size
-    return _edge(fits, here, low)
+    return last_fitting(fits, here, low)
 
 
 def _highest(
@@ -117,20 +118,9 @@ def _highest(
     ):
         start = time.perf_counter()
         if not fits(2 * size) and not fits(2 * size + 1):
-            return _edge(fits, size, 2 * size)
+            return last_fitting(fits, size, 2 * size)
         size *= 2
     return high
-
-
-def _edge(fits: Callable[[int], bool], fine: int, wrong: int) -> int:
-    """The last size that is answered, between one that is and one that isn't."""
-    while abs(fine - wrong) > 1:
-        middle = (fine + wrong) // 2
-        if fits(middle):
-            fine = middle
-        else:
-            wrong = middle
-    return fine
 
 
 def _value(size: Any, values: Mapping[str, int]) -> int:
