@@ -27,11 +27,26 @@ class Settings:
 
     host: str = _setting("127.0.0.1", "Address to listen on.")
     port: int = _setting(8000, "Port to listen on; 0 takes a free one.")
-    insecure: bool = _setting(
-        False, "Allow an address that other machines reach, although the API asks for no key."
+    workers: int = _setting(1, "Processes that answer, on one socket.")
+    threads: int = _setting(
+        0, "Threads for large models and batches; 0: as many as there are processors to use."
     )
+    api_key_file: str = _setting("", "File of id:sha256 lines, one an API key (onnxport key).")
+    public: str = _setting("docs", "What needs no key, of docs, metrics, model; by commas.")
+    insecure: bool = _setting(
+        False, "Allow an address that other machines reach without asking for API keys."
+    )
+    tls_cert: str = _setting("", "File of the certificate chain (PEM); serves https.")
+    tls_key: str = _setting("", "File of the certificate's private key (PEM).")
+    hosts: str = _setting("", "Host names that callers may use, by commas; empty: any.")
+    cors_origins: str = _setting("", "Origins whose pages may call the API, by commas, or *.")
     max_body: int = _setting(4 * 1024 * 1024, "Largest request body, in bytes.")
     max_rows: int = _setting(10_000, "Most rows in one request.")
+    max_cells: int = _setting(1_000_000, "Most values in one request: rows times features.")
+    max_string: int = _setting(64 * 1024, "Longest string in a row, in bytes of UTF-8.")
+    max_connections: int = _setting(4096, "Most open connections to one worker.")
+    max_wait: int = _setting(1, "Seconds that a request may queue; beyond, it is refused with 503.")
+    deadline: int = _setting(10, "Seconds after which an unanswered request is given up with 503.")
     keep_alive: int = _setting(
         75, "Seconds that an idle connection is kept; above a load balancer's 60."
     )
@@ -39,6 +54,9 @@ class Settings:
         9, "Seconds that accepted requests may take to finish after SIGTERM."
     )
     log_level: str = _setting("info", "One of debug, info, warning, error.")
+    log_format: str = _setting("auto", "One of json, text; auto: text in a terminal.")
+    access_log: bool = _setting(False, "Log a line for each request.")
+    slow_request: int = _setting(1000, "Milliseconds from which a request is logged as slow.")
     root_path: str = _setting("", "Path prefix that a proxy strips, such as /iris.")
 
 
@@ -72,10 +90,22 @@ SETTINGS = _table()
 _CHECKS = {
     "host": (lambda v: "[" not in v, "an address without brackets, such as ::1"),
     "port": (lambda v: 0 <= v <= 65535, "a port from 0 to 65535"),
-    "max_body": (lambda v: v > 0, "a positive number of bytes"),
+    "workers": (lambda v: 0 < v <= 512, "a number of processes from 1 to 512"),
+    "threads": (lambda v: 0 <= v <= 512, "a number of threads, or 0"),
+    "public": (
+        lambda v: set(listed(v)) <= {"docs", "metrics", "model"},
+        "any of docs, metrics, model, by commas",
+    ),
+    **dict.fromkeys(("max_body", "max_string"), (lambda v: v > 0, "a positive number of bytes")),
     "max_rows": (lambda v: v > 0, "a positive number of rows"),
-    "keep_alive": (lambda v: v > 0, "a positive number of seconds"),
-    "shutdown_timeout": (lambda v: v > 0, "a positive number of seconds"),
+    "max_cells": (lambda v: v > 0, "a positive number of values"),
+    "max_connections": (lambda v: v > 0, "a positive number of connections"),
+    **dict.fromkeys(
+        ("max_wait", "deadline", "keep_alive", "shutdown_timeout"),
+        (lambda v: v > 0, "a positive number of seconds"),
+    ),
+    "log_format": (lambda v: v in ("auto", "json", "text"), "one of auto, json, text"),
+    "slow_request": (lambda v: v > 0, "a positive number of milliseconds"),
     "log_level": (
         lambda v: v in ("debug", "info", "warning", "error"),
         "one of debug, info, warning, error",
@@ -85,6 +115,11 @@ _CHECKS = {
         "empty, or a path that starts with / and doesn't end with it",
     ),
 }
+
+
+def listed(text: str) -> list[str]:
+    """The words of a setting that holds several by commas."""
+    return [word.strip() for word in text.split(",") if word.strip()]
 
 
 def read_settings(
