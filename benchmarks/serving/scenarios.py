@@ -1,0 +1,38 @@
+"""The scenarios: which workload, over how many connections, for which servers."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from benchmarks.serving.workloads import MANY, Workload, many_rows, workload
+
+
+@dataclass(frozen=True)
+class Scenario:
+    """`model` names a subject; rows: in each request. servers: by name, in the order of a round."""
+
+    name: str
+    model: str
+    connections: int
+    servers: tuple[str, ...]
+    rows: int = 1
+
+    def workload(self, folder: Path) -> Workload:
+        if self.rows == 1:
+            return workload(self.model, folder)
+        return many_rows(self.model, folder, self.rows)
+
+
+_ALL = ("nginx", "onnxport", "onnxport-access-log", "uvicorn", "granian", "tutorial")
+_THREE = ("nginx", "onnxport", "tutorial")
+
+SCENARIOS = (
+    Scenario("iris-64", "iris", 64, _ALL),
+    Scenario("iris-8", "iris", 8, _THREE),
+    Scenario("iris-1", "iris", 1, _THREE),
+    Scenario("iris-1000", "iris", 1000, _THREE),
+    Scenario("cancer-64", "cancer", 64, _THREE),
+    Scenario("mixed-64", "mixed", 64, _THREE),
+    Scenario("rows-10000", "iris", 2, ("onnxport", "tutorial"), rows=MANY),
+)
