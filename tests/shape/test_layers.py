@@ -23,7 +23,7 @@ ROWS = (
     ("predictor", "client"),
     ("session", "codec", "schema", "display"),
     ("modelfile",),
-    ("manifest", "settings", "tensors"),
+    ("keys", "manifest", "settings", "tensors"),
     ("analysis", "coherence", "fields", "stored"),
     ("signature",),
     ("datatypes",),

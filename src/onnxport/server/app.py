@@ -11,10 +11,11 @@ from starlette.exceptions import HTTPException
 from starlette.types import Receive, Scope, Send
 
 from onnxport.predictor import Model, load
-from onnxport.server import problems
+from onnxport.server import cors, problems
+from onnxport.server.access import Access, Guard, open_access
 from onnxport.server.documentation import documentation
 from onnxport.server.endpoints import model_routes
-from onnxport.server.operations import hoist_components, operation_id
+from onnxport.server.operations import guard_operations, hoist_components, operation_id
 from onnxport.server.readiness import Readiness
 from onnxport.server.request_ids import RequestIds, request_id
 from onnxport.settings import Settings, read_settings
@@ -25,9 +26,10 @@ _NO_TELEMETRY: Any = {"tracing": False, "metrics": False, "logs": False, "auto_c
 
 
 class ModelApp(FastAPI):
-    """A FastAPI application whose OpenAPI document names each schema once; knows its readiness."""
+    """A FastAPI application whose OpenAPI document names each schema once; knows its readiness, and who may call."""
 
     readiness: Readiness
+    access: Access
     prefix: str = ""  # what a proxy strips from the path
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -37,7 +39,8 @@ class ModelApp(FastAPI):
 
     def openapi(self) -> dict[str, Any]:
         if not self.openapi_schema:
-            self.openapi_schema = hoist_components(super().openapi())
+            document = guard_operations(super().openapi(), self.access)
+            self.openapi_schema = hoist_components(document)
         return self.openapi_schema
 
 
@@ -45,10 +48,12 @@ def create_app(model: str | Path | bytes | Model, *, settings: Settings | None =
     """The application that serves one model: `app = onnxport.create_app("iris.onnx")`, then `uvicorn module:app`.
 
     model: a model file (a path, or its bytes), or an open Model. settings: by default from the environment.
+    API keys, hosts and CORS origins hold under any server that runs it; where it listens, and TLS, are that server's.
     Raises ModelFileError, SettingsError.
     """
-    opened = model if isinstance(model, Model) else load(model)
     told = settings or read_settings()
+    access = open_access(told)
+    opened = model if isinstance(model, Model) else load(model)
     manifest = opened.manifest
     app = ModelApp(
         title=manifest.name,
@@ -61,9 +66,11 @@ def create_app(model: str | Path | bytes | Model, *, settings: Settings | None =
         generate_unique_id_function=operation_id,
         telemetry=_NO_TELEMETRY,
     )
-    app.readiness, app.prefix = Readiness(), told.root_path
+    app.readiness, app.access, app.prefix = Readiness(), access, told.root_path
     app.include_router(model_routes(opened, told, app.readiness))
     app.include_router(documentation(title=manifest.name))
+    app.add_middleware(Guard, access=access)  # what is added later is asked earlier
+    cors.allow(app, told.cors_origins)
     app.add_middleware(RequestIds, readiness=app.readiness)
     app.add_exception_handler(HTTPException, _answer)
     app.add_exception_handler(Exception, _answer)

@@ -13,10 +13,17 @@ from starlette.exceptions import HTTPException
 from onnxport import schema
 from onnxport.errors import OnnxportError, OverloadedError, RequestError
 from onnxport.predictor import Model
+from onnxport.server.access import MISSING, Access, unauthorized
 from onnxport.server.body import refuse_media, too_large
 from onnxport.server.problems import CODES, Draining, describe, document
+from onnxport.server.routes import route_of
 
 Operation = dict[str, Any]
+
+_SCHEMES = {
+    "bearer": {"type": "http", "scheme": "bearer"},
+    "apiKey": {"type": "apiKey", "in": "header", "name": "X-API-Key"},
+}
 
 
 def predict_operation(model: Model, *, max_rows: int, max_body: int) -> Operation:
@@ -86,6 +93,31 @@ def hoist_components(document: dict[str, Any]) -> dict[str, Any]:
     known = document.get("components", {})
     named = {**known.get("schemas", {}), **dict(sorted(components.items()))}
     return {**document, "components": {**known, "schemas": named}}
+
+
+def guard_operations(document: dict[str, Any], access: Access) -> dict[str, Any]:
+    """An OpenAPI document that tells how keys are sent, and which calls need one; as it was where none does."""
+    if not access.asks_for_keys:
+        return document
+    paths = {
+        path: {
+            method: operation if access.is_open(route_of(path)) else _guarded(operation)
+            for method, operation in operations.items()
+        }
+        for path, operations in document["paths"].items()
+    }
+    components = {**document.get("components", {}), "securitySchemes": _SCHEMES}
+    return {**document, "paths": paths, "components": components}
+
+
+def _guarded(operation: Operation) -> Operation:
+    refusal = _error(401, unauthorized(MISSING))
+    responses = {**operation["responses"], "401": refusal}
+    return {
+        **operation,
+        "security": [{name: []} for name in _SCHEMES],
+        "responses": dict(sorted(responses.items())),
+    }
 
 
 def operation_id(route: APIRoute) -> str:

@@ -30,6 +30,18 @@ class UnsupportedMediaType(RequestError):
     """The body's media type, charset or encoding is none that is read here."""
 
 
+class Unauthorized(RequestError):
+    """The request has no API key, or none that this server knows."""
+
+
+class BadHost(RequestError):
+    """The request is meant for another host, or doesn't say for which.
+
+    400 and not 421 (Misdirected Request): RFC 9112, section 3.2, asks for 400 where Host is missing, doubled or
+    malformed, which is the same fault to whoever meets it; and 421 invites clients to try again (RFC 9110, 15.5.20).
+    """
+
+
 class Draining(OverloadedError):
     """The server is about to end and wants no more traffic."""
 
@@ -37,6 +49,8 @@ class Draining(OverloadedError):
 # From an error to its status; the first row that fits.
 STATUSES: tuple[tuple[type[Exception], int], ...] = (
     (DecodingError, 400),
+    (BadHost, 400),
+    (Unauthorized, 401),
     (UnsupportedMediaType, 415),
     (TooLarge, 413),
     (ValidationError, 422),
@@ -44,12 +58,15 @@ STATUSES: tuple[tuple[type[Exception], int], ...] = (
     (OverloadedError, 503),
 )
 
+_IN_HEADERS = (BadHost, Unauthorized, UnsupportedMediaType)  # where the fault is; else in the body
+
 # What each status of POST /predict means, and the codes that come with it.
 CODES: dict[int, tuple[str, tuple[str, ...]]] = {
     400: (
-        "The body is not one JSON document, or the request is no HTTP.",
-        ("empty_body", "invalid_encoding", "invalid_json", "too_deep", "bad_request"),
+        "The body is not one JSON document, or the request is no HTTP, or for another host.",
+        ("empty_body", "invalid_encoding", "invalid_json", "too_deep", "bad_request", "bad_host"),
     ),
+    401: ("The API key is missing, or unknown.", ("unauthorized",)),
     408: ("The request came in too slowly.", ("request_timeout",)),
     413: ("The body holds too many bytes or rows.", ("too_large", "too_many_rows")),
     415: ("The body is not declared as plain JSON in UTF-8.", ("unsupported_media_type",)),
@@ -91,8 +108,9 @@ def describe(err: Exception) -> Problem:
         return _of_http(err)
     status = next((status for kind, status in STATUSES if isinstance(err, kind)), 500)
     if isinstance(err, RequestError) and status < 500:
-        root = "header" if status == 415 else "body"
-        return Problem(status, [_below(root, detail) for detail in err.details])
+        root = "header" if isinstance(err, _IN_HEADERS) else "body"
+        headers = {"WWW-Authenticate": "Bearer"} if status == 401 else {}
+        return Problem(status, [_below(root, detail) for detail in err.details], headers)
     if status == 503:
         code = "draining" if isinstance(err, Draining) else "overloaded"
         message = "the server can't take this request now; send it again after Retry-After seconds"

@@ -19,8 +19,11 @@ import uvicorn
 from uvicorn.server import HANDLED_SIGNALS
 
 from onnxport.errors import SettingsError
+from onnxport.server.access import open_access
 from onnxport.server.app import ModelApp, create_app
+from onnxport.server.cors import origins
 from onnxport.server.protocol import GuardedProtocol
+from onnxport.server.tls import tls_context
 from onnxport.settings import Settings
 
 log = logging.getLogger(__name__)
@@ -67,13 +70,15 @@ class _Plain(logging.Formatter):
 
 
 def bind(settings: Settings) -> socket.socket:
-    """A socket at the settings' address, not listening yet. Raises SettingsError."""
+    """A socket at the settings' address, not listening yet.
+
+    Raises SettingsError, also for keys, hosts, origins or TLS files that can't be used, and for an address that others
+    reach where nothing asks for a key.
+    """
     family, address = _resolve(settings)
-    if not (settings.insecure or ip_address(address[0]).is_loopback):
-        raise SettingsError(
-            f"host {settings.host}: other machines reach this address, and the API asks for no key; "
-            "keep 127.0.0.1, or allow it with --insecure where something in front decides who may call"
-        )
+    asks_for_keys = _check_guards(settings)
+    if not (asks_for_keys or ip_address(address[0]).is_loopback):
+        _refuse_unguarded(settings)
     bound = socket.socket(family, socket.SOCK_STREAM)
     try:
         if sys.platform != "win32":
@@ -84,6 +89,26 @@ def bind(settings: Settings) -> socket.socket:
         why = _BIND_ERRORS.get(err.errno or 0, "can't be listened on; choose another host or port")
         raise SettingsError(f"{settings.host}:{settings.port} {why}") from err
     return bound
+
+
+def _check_guards(settings: Settings) -> bool:
+    """Whether callers need a key. A file or name that can't be used is told of here, before anything listens."""
+    tls_context(settings)
+    origins(settings.cors_origins)
+    return open_access(settings).asks_for_keys
+
+
+def _refuse_unguarded(settings: Settings) -> None:
+    if not settings.insecure:
+        raise SettingsError(
+            f"host {settings.host}: other machines reach this address, and the API asks for no key; "
+            "make one with `onnxport key` and name its file with --api-key-file, keep 127.0.0.1, "
+            "or allow it with --insecure where something in front decides who may call"
+        )
+    log.warning(
+        "host %s: WHOEVER REACHES THIS ADDRESS MAY CALL THE API: --insecure is given, and no API key is set",
+        settings.host,
+    )
 
 
 def _resolve(settings: Settings) -> tuple[socket.AddressFamily, tuple[str, int]]:
@@ -113,6 +138,7 @@ class Server(uvicorn.Server):
         self._draining_told = False
         reached = not ip_address(listener.getsockname()[0]).is_loopback
         self._linger = min(LINGER, settings.shutdown_timeout / 3) if reached else 0.0
+        tls = tls_context(settings)
         super().__init__(
             uvicorn.Config(
                 app,
@@ -124,6 +150,7 @@ class Server(uvicorn.Server):
                 proxy_headers=False,
                 server_header=False,
                 timeout_keep_alive=settings.keep_alive,
+                ssl_context_factory=None if tls is None else (lambda *_: tls),
                 timeout_graceful_shutdown=settings.shutdown_timeout,
             )
         )
@@ -131,7 +158,8 @@ class Server(uvicorn.Server):
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
         host, port = self._listener.getsockname()[:2]
-        url = f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+        scheme = "https" if self.config.is_ssl else "http"
+        url = f"{scheme}://[{host}]:{port}" if ":" in host else f"{scheme}://{host}:{port}"
         log.info("listening on %s", url)
         if self._on_ready:
             self._on_ready(url)
