@@ -43,7 +43,7 @@ class Settings:
     max_body: int = _setting(4 * 1024 * 1024, "Largest request body, in bytes.")
     max_rows: int = _setting(10_000, "Most rows in one request.")
     max_cells: int = _setting(1_000_000, "Most values in one request: rows times features.")
-    max_string: int = _setting(64 * 1024, "Longest string in a row, in bytes of UTF-8.")
+    max_string: int = _setting(64 * 1024, "Longest string in a row, in characters.")
     max_connections: int = _setting(4096, "Most open connections to one worker.")
     max_wait: int = _setting(1, "Seconds that a request may queue; beyond, it is refused with 503.")
     deadline: int = _setting(10, "Seconds after which an unanswered request is given up with 503.")
@@ -96,7 +96,8 @@ _CHECKS = {
         lambda v: set(listed(v)) <= {"docs", "metrics", "model"},
         "any of docs, metrics, model, by commas",
     ),
-    **dict.fromkeys(("max_body", "max_string"), (lambda v: v > 0, "a positive number of bytes")),
+    "max_body": (lambda v: v > 0, "a positive number of bytes"),
+    "max_string": (lambda v: v > 0, "a positive number of characters"),
     "max_rows": (lambda v: v > 0, "a positive number of rows"),
     "max_cells": (lambda v: v > 0, "a positive number of values"),
     "max_connections": (lambda v: v > 0, "a positive number of connections"),

@@ -32,7 +32,7 @@ ROWS = (
 ROW_OF = {part: row for row, parts in enumerate(ROWS) for part in parts}
 
 # Which modules may import from an outside world; what stands in neither table is refused.
-ANYWHERE = frozenset({"numpy", "orjson"})
+ANYWHERE = frozenset({"msgspec", "numpy", "orjson"})
 WORLDS = {
     "boto3": ("deploy.aws",),
     "botocore": ("deploy.aws",),

@@ -106,15 +106,13 @@ def refuse_non_finite(
 ) -> None:
     """Raises NonFiniteOutput for rows whose answer JSON can't carry. places: as above."""
     for output in signature.outputs:
-        is_float = outputs[output.tensor].dtype.kind == "f"
-        if is_float and output.role not in ("label_code", "refused"):
-            finite: Array = np.isfinite(outputs[output.tensor])
+        if output.role in ("label_code", "refused") or outputs[output.tensor].dtype.kind != "f":
+            continue
+        finite: Array = np.isfinite(outputs[output.tensor])
+        if not finite.all():
             infinite = np.logical_not(by_row(finite).all(axis=1))
-            if infinite.any():
-                message = "the model's answer is infinite or not a number"
-                raise NonFiniteOutput(
-                    _details("non_finite_output", infinite, message, single, places)
-                )
+            message = "the model's answer is infinite or not a number"
+            raise NonFiniteOutput(_details("non_finite_output", infinite, message, single, places))
 
 
 def _details(

@@ -24,30 +24,48 @@ from onnxport.codec.faults import (
 )
 from onnxport.codec.nested import Flaw, read_tensor
 from onnxport.datatypes import FLOAT32_OVERFLOW, INT64_MAX, MAX_EXACT_INTEGER
-from onnxport.errors import MAX_DETAILS, Detail, TooLarge, ValidationError
+from onnxport.errors import MAX_DETAILS, Detail, TooLarge, ValidationError, shorten
 from onnxport.signature import NULL_TOKEN, Feature, Signature
-from onnxport.tensors import Array, column_array
+from onnxport.tensors import Array, Arrays, column_array
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """The most that one request may hold; None sets no limit.
+
+    cells: rows times features. string: characters of one string.
+    """
+
+    rows: int | None = None
+    cells: int | None = None
+    string: int | None = None
+
+
+UNLIMITED = Limits()
 
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """Rows that fit the signature: columns by feature name, each of length `rows`. `single`: it was
-    one object.
+    """Rows that fit the signature. `single`: it was one object.
+
+    columns: by feature name, each of length `rows`; empty where the rows were read straight into
+    `feeds`, the tensors that the graph takes.
     """
 
     columns: dict[str, Array]
     rows: int
     single: bool
+    feeds: Arrays | None = None
 
 
 def read_rows(
-    signature: Signature, document: Any, *, wire: bool = True, max_rows: int | None = None
+    signature: Signature, document: Any, *, wire: bool = True, limits: Limits = UNLIMITED
 ) -> Batch:
     """One row object, or a list of them, as columns.
 
     wire: the document came over the wire, where an integer feature takes no fraction and no
     infinity is legal; in Python a row may hold whatever the estimator answers. Raises
-    ValidationError with every fault (at most 100), TooLarge over `max_rows`, DecodingError for too
+    ValidationError with every fault (at most 100), TooLarge over the limits, DecodingError for too
     deep a nesting.
     """
     single = isinstance(document, dict)
@@ -60,9 +78,7 @@ def read_rows(
             ]
         )
     rows: list[Any] = [document] if single else document
-    if max_rows is not None and len(rows) > max_rows:
-        message = f"{len(rows)} rows in one request; send at most {max_rows} at once"
-        raise TooLarge([Detail("too_many_rows", (), message)])
+    _refuse_large(signature, rows, limits)
     faults = list(islice(shape_faults(signature, rows, single=single), MAX_DETAILS))
     if faults:
         if depth_of(document) > MAX_DEPTH:
@@ -77,6 +93,27 @@ def read_rows(
         if depth_of(document) > MAX_DEPTH:
             raise too_deep() from None
         raise
+
+
+def _refuse_large(signature: Signature, rows: Sequence[Any], limits: Limits) -> None:
+    if limits.rows is not None and len(rows) > limits.rows:
+        message = f"{len(rows)} rows in one request; send at most {limits.rows} at once"
+        raise TooLarge([Detail("too_many_rows", (), message)])
+    width = len(signature.features)
+    if limits.cells is not None and len(rows) * width > limits.cells:
+        message = (
+            f"{len(rows)} rows of {width} features are more than {limits.cells} values in one request; "
+            f"send at most {limits.cells // width} rows at once"
+        )
+        raise TooLarge([Detail("too_many_rows", (), message)])
+    if limits.string is None or not any(feature.is_string for feature in signature.features):
+        return
+    for index, row in enumerate(rows):
+        for name, value in row.items() if isinstance(row, dict) else ():
+            if isinstance(value, str) and len(value) > limits.string:
+                at = f"row {index}, feature {shorten(name)!r}"
+                message = f"{at}: the string is longer than {limits.string} characters; send less"
+                raise TooLarge([Detail("too_large", (), message)])
 
 
 def read_columns(

@@ -10,6 +10,7 @@ from fastapi import APIRouter, Request, Response
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 
+from onnxport.codec import Limits
 from onnxport.predictor import Model, load
 from onnxport.server import problems
 from onnxport.server.body import read_body
@@ -45,7 +46,7 @@ def router(model: str | Path | bytes | Model, *, settings: Settings | None = Non
 
 def model_routes(model: Model, settings: Settings, readiness: Readiness) -> APIRouter:
     """The same for an open model and a readiness that somebody else withdraws."""
-    routes, workers = APIRouter(), Workers(model, max_rows=settings.max_rows)
+    routes, workers = APIRouter(), Workers(model, _limits(settings))
     _add(
         routes,
         "/predict",
@@ -56,6 +57,10 @@ def model_routes(model: Model, settings: Settings, readiness: Readiness) -> APIR
     _add(routes, "/model", _fixed(orjson.dumps(model_facts(model))), model_operation())
     _add_health(routes, readiness)
     return routes
+
+
+def _limits(settings: Settings) -> Limits:
+    return Limits(settings.max_rows, settings.max_cells, settings.max_string)
 
 
 def _add_health(routes: APIRouter, readiness: Readiness) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from functools import partial
 
+from onnxport.codec import Limits
 from onnxport.predictor import Model
 from onnxport.server.threads import Threads
 
@@ -16,8 +17,8 @@ LOOP_BUDGET = 2e-3  # seconds that one request may hold the loop
 class Workers:
     """Answers JSON bodies with one model, whose speed is measured when this is made."""
 
-    def __init__(self, model: Model, *, max_rows: int) -> None:
-        self.model, self._max_rows = model, max_rows
+    def __init__(self, model: Model, limits: Limits) -> None:
+        self.model, self._limits = model, limits
         self._row_time = model.run_time()
         self._threads = Threads(_cpus())
 
@@ -25,9 +26,9 @@ class Workers:
         """The answer to a body. Raises RequestError and InferenceError."""
         if self._row_time >= SMALL_ROW or len(body) >= SMALL_BODY:
             return await self._threads.run(
-                partial(self.model.predict_json, body, max_rows=self._max_rows)
+                partial(self.model.predict_json, body, limits=self._limits)
             )
-        batch = self.model.read_json(body, max_rows=self._max_rows)
+        batch = self.model.read_json(body, limits=self._limits)
         if batch.rows * self._row_time > LOOP_BUDGET:
             return await self._threads.run(partial(self.model.answer_json, batch))
         return self.model.answer_json(batch)
