@@ -156,8 +156,8 @@ def test_memory_stays_flat_under_an_oversize_body(model_file: ModelFile, *, decl
 def test_it_says_where_it_listens_in_one_plain_line(model_file: ModelFile) -> None:
     with start(model_file(models.iris())) as server:
         url = server.url
-    assert f"listening on {url}\n" in server.stderr
-    assert server.stderr == [f"listening on {url}\n", "draining\n", "stopped\n"]
+    assert f"listening on {url} (1 worker)\n" in server.stderr
+    assert server.stderr == [f"listening on {url} (1 worker)\n", "draining\n", "stopped\n"]
 
 
 def test_an_accepted_mismatch_is_loud(model_file: ModelFile) -> None:
@@ -200,7 +200,7 @@ def test_a_root_path_and_an_upgrade_log_nothing(model_file: ModelFile) -> None:
         url = server.url
         upgrade = {"Connection": "Upgrade", "Upgrade": "websocket"}
         assert requests.get(f"{url}/docs", headers=upgrade, timeout=5).status_code == 200
-    assert server.stderr == [f"listening on {url}\n", "draining\n", "stopped\n"]
+    assert server.stderr == [f"listening on {url} (1 worker)\n", "draining\n", "stopped\n"]
 
 
 def test_a_taken_port_is_told() -> None:

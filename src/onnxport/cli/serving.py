@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import logging
 import os
+import signal
 import sys
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -35,9 +38,33 @@ def serve(model: Path, **given: Any) -> int:
     its environment variable. SIGTERM finishes what was accepted, then ends with 0.
     """
     settings = read_settings(given)
-    from onnxport.server.run import serve as run
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # numpy's threads would do nothing here
+    try:
+        with _ended_by_signals():
+            from onnxport.server.run import serve as run
 
-    return leave(run(model, settings))
+            return leave(run(model, settings))
+    except _Ended:
+        return 0
+
+
+class _Ended(BaseException):
+    """A signal to end came while the server started, or was about to end anyway: nothing had been accepted."""
+
+
+@contextmanager
+def _ended_by_signals() -> Iterator[None]:
+    """SIGTERM and SIGINT end what no other handler has taken over, as they end a server: with exit code 0."""
+
+    def end(*_: object) -> None:
+        raise _Ended
+
+    before = {n: signal.signal(n, end) for n in (signal.SIGTERM, signal.SIGINT)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def leave(code: int) -> int:

@@ -2,33 +2,44 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import errno
+import itertools
 import logging
 import signal
 import socket
+import ssl
 import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from ipaddress import ip_address
 from pathlib import Path
 from types import FrameType
 
 import uvicorn
-from uvicorn.server import HANDLED_SIGNALS
 
 from onnxport.errors import SettingsError
+from onnxport.modelfile import ModelFile, read_model_file
+from onnxport.predictor import Model
 from onnxport.server.access import open_access
 from onnxport.server.app import ModelApp, create_app
 from onnxport.server.cors import origins
 from onnxport.server.protocol import GuardedProtocol
+from onnxport.server.seat import Order, Seat
+from onnxport.server.supervisor import Supervisor
 from onnxport.server.tls import tls_context
+from onnxport.session import open_session
 from onnxport.settings import Settings
 
 log = logging.getLogger(__name__)
 
 LINGER = 3.0  # seconds until load balancers have seen that the server drains
+MARGIN = 2.0  # seconds that a worker may be late after --shutdown-timeout
+BACKLOG = 2048  # connections that queue until they are accepted
+BEATS = 10  # heartbeats a second
 
 _BIND_ERRORS = {
     errno.EADDRINUSE: "is taken; choose another port, or 0 for a free one",
@@ -37,21 +48,74 @@ _BIND_ERRORS = {
 }
 
 
+@dataclass(frozen=True)
+class Prepared:
+    """What a server needs that is made once, before the first fork: all workers share it."""
+
+    settings: Settings
+    listener: socket.socket
+    tls: ssl.SSLContext | None
+    file: ModelFile
+
+    @property
+    def url(self) -> str:
+        host, port = self.listener.getsockname()[:2]
+        scheme = "https" if self.tls else "http"
+        return f"{scheme}://[{host}]:{port}" if ":" in host else f"{scheme}://{host}:{port}"
+
+
 def serve(
     model_path: str | Path, settings: Settings, on_ready: Callable[[str], None] | None = None
 ) -> int:
     """Serves a model file until SIGTERM or SIGINT, and answers 0 when all accepted requests have been answered.
 
-    Logs "listening on http://HOST:PORT" to stderr as soon as requests are answered, and calls `on_ready` with that URL;
-    logs "draining" at the signal, and "stopped" at the end.
-    Raises SettingsError where the address can't be had, ModelFileError where the file can't be trusted.
+    Logs "listening on http://HOST:PORT (N workers)" to stderr as soon as all of them answer, and calls `on_ready` with
+    that URL; logs "draining" at the signal, and "stopped" at the end. Answers 1 where a worker had to be killed.
+    Raises SettingsError where the address can't be had, ModelFileError where the file can't be trusted, WorkersFailed
+    where workers die before they are ready.
     """
     configure_logging(settings.log_level)
     with bind(settings) as listener:
-        app = create_app(model_path, settings=settings)
-        Server(app, settings, listener, on_ready).run(sockets=[listener])
+        if settings.workers > 1:
+            listener.listen(BACKLOG)  # callers queue here while workers start, or start anew
+        prepared = Prepared(settings, listener, tls_context(settings), read_model_file(model_path))
+
+        def tell() -> None:
+            processes = "1 worker" if settings.workers == 1 else f"{settings.workers} workers"
+            log.info("listening on %s (%s)", prepared.url, processes)
+            if on_ready:
+                on_ready(prepared.url)
+
+        code = 0
+        if settings.workers == 1:
+            one_worker(prepared, Seat(on_ready=tell))
+        else:
+            code = several_workers(prepared, tell)
     log.info("stopped")
-    return 0
+    return code
+
+
+def one_worker(prepared: Prepared, seat: Seat) -> None:
+    """Serves until it is told to end, by a signal or through its seat. Raises ModelFileError, InferenceError."""
+    model = Model(open_session(prepared.file))
+    app = create_app(model, settings=prepared.settings)
+    Server(app, prepared, seat).run(sockets=[prepared.listener])
+
+
+def several_workers(prepared: Prepared, on_ready: Callable[[], None]) -> int:
+    """The same in as many processes as the settings say; the exit code."""
+
+    def work(seat: Seat) -> None:
+        configure_logging(prepared.settings.log_level)
+        one_worker(prepared, seat)
+
+    return Supervisor(
+        work,
+        prepared.settings.workers,
+        on_ready=on_ready,
+        on_end=prepared.listener.close,  # else callers would queue where nobody accepts them
+        patience=prepared.settings.shutdown_timeout + MARGIN,
+    ).run()
 
 
 def configure_logging(level: str) -> None:
@@ -123,30 +187,35 @@ def _resolve(settings: Settings) -> tuple[socket.AddressFamily, tuple[str, int]]
 
 
 class Server(uvicorn.Server):
-    """uvicorn that ends with code 0 on the first signal, faster on the second, and tells readiness at once."""
+    """uvicorn that does what its seat says and tells readiness at once.
+
+    http: the protocol class of its connections. every_second: called about once a second, until the end.
+    """
 
     def __init__(
         self,
         app: ModelApp,
-        settings: Settings,
-        listener: socket.socket,
-        on_ready: Callable[[str], None] | None = None,
+        prepared: Prepared,
+        seat: Seat,
+        *,
+        http: type[asyncio.Protocol] = GuardedProtocol,
+        every_second: Callable[[], None] = lambda: None,
     ) -> None:
-        self._app, self._settings, self._listener = app, settings, listener
-        self._on_ready = on_ready
-        self._ends_at = float("inf")
-        self._draining_told = False
-        reached = not ip_address(listener.getsockname()[0]).is_loopback
+        self._app, self._seat, self._every_second = app, seat, every_second
+        self._order, self._ends_at = Order.SERVE, float("inf")
+        settings, tls = prepared.settings, prepared.tls
+        self._patience = settings.shutdown_timeout
+        reached = not ip_address(prepared.listener.getsockname()[0]).is_loopback
         self._linger = min(LINGER, settings.shutdown_timeout / 3) if reached else 0.0
-        tls = tls_context(settings)
         super().__init__(
             uvicorn.Config(
                 app,
-                http=GuardedProtocol,
+                http=http,
                 ws="none",
                 lifespan="off",
                 log_config=None,
                 access_log=settings.log_level == "debug",
+                backlog=BACKLOG,
                 proxy_headers=False,
                 server_header=False,
                 timeout_keep_alive=settings.keep_alive,
@@ -157,27 +226,45 @@ class Server(uvicorn.Server):
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
-        host, port = self._listener.getsockname()[:2]
-        scheme = "https" if self.config.is_ssl else "http"
-        url = f"{scheme}://[{host}]:{port}" if ":" in host else f"{scheme}://{host}:{port}"
-        log.info("listening on %s", url)
-        if self._on_ready:
-            self._on_ready(url)
+        self._pulse = asyncio.create_task(self._beat())
+        self._seat.ready()
+
+    async def _beat(self) -> None:
+        """As long as the event loop turns, so also while it drains."""
+        for tick in itertools.count():
+            self._obey(self._seat.beat())
+            if tick % BEATS == 0:
+                self._run_every_second()
+            await asyncio.sleep(1 / BEATS)
+
+    def _run_every_second(self) -> None:
+        try:
+            self._every_second()
+        except Exception:
+            log.exception("what is done every second failed")
 
     async def on_tick(self, counter: int) -> bool:
-        if self._app.readiness.draining and not self._draining_told:
-            self._draining_told = True
-            log.info("draining")
         return await super().on_tick(counter) or time.monotonic() >= self._ends_at
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:  # noqa: ARG002
-        """The first signal drains, a second one cuts off."""
-        if self._app.readiness.draining:
+        """The first signal drains, a second one cuts off; in a worker the supervisor's order counts instead."""
+        self._pulse.get_loop().call_soon_threadsafe(self._hear, sig)
+
+    def _hear(self, number: int) -> None:
+        self._obey(self._seat.hear(self._order, number))
+
+    def _obey(self, order: Order) -> None:
+        if order <= self._order:
+            return
+        first, self._order = self._order is Order.SERVE, order
+        if first:
+            self._app.readiness.drain()
+            self._seat.drains()
+        if order is Order.CUT_OFF:
             self.should_exit = self.force_exit = True
             return
-        self._app.readiness.drain()
-        wait = self._linger if sig == signal.SIGTERM else 0.0
-        self.config.timeout_graceful_shutdown = round(self._settings.shutdown_timeout - wait)
+        wait = self._linger if order is Order.DRAIN else 0.0
+        self.config.timeout_graceful_shutdown = round(self._patience - wait)
         self._ends_at = time.monotonic() + wait
 
     @contextlib.contextmanager
@@ -186,7 +273,7 @@ class Server(uvicorn.Server):
         if threading.current_thread() is not threading.main_thread():
             yield
             return
-        before = {number: signal.signal(number, self.handle_exit) for number in HANDLED_SIGNALS}
+        before = {n: signal.signal(n, self.handle_exit) for n in self._seat.signals}
         try:
             yield
         finally:
