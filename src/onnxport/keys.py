@@ -1,7 +1,7 @@
 """API keys: shown once when they are made, and known ever after by an id and a SHA-256 hash.
 
 A plain hash is enough, and no salt: a key holds 192 random bits, which nobody guesses, whatever the hash's speed
-(NIST SP 800-63B, section 5.1.2, on look-up secrets).
+(NIST SP 800-63B, section 5.1.2.2: look-up secrets of 112 bits or more are hashed, shorter ones salted too).
 """
 
 from __future__ import annotations
@@ -17,9 +17,14 @@ from onnxport.errors import SettingsError
 
 PREFIX = "onnxport_"  # by which secret scanners, and people, know a key where it shouldn't be
 _RANDOM_BYTES = 24
+_KEY = re.compile(PREFIX + "[0-9a-f]{8}")
 _ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 _HASH = re.compile(r"[0-9A-Fa-f]{64}")
 _OF_NOTHING = hashlib.sha256().digest()
+_ID_FORM = (
+    "an id has 1 to 64 letters, digits, dots, hyphens or underscores, the first a letter or digit, "
+    "and is no key itself"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +73,7 @@ def new_key(name: str | None = None) -> NewKey:
     """
     known_as = f"key-{secrets.token_hex(4)}" if name is None else name
     if not _is_id(known_as):
-        raise SettingsError(f"{known_as[:64]!r} is no id for a key; {_ID_FORM}")
+        raise SettingsError(f"the name that was given is no id for a key; {_ID_FORM}")
     return NewKey(known_as, PREFIX + secrets.token_hex(_RANDOM_BYTES))
 
 
@@ -112,12 +117,6 @@ def union(first: Keys, second: Keys, *, sources: str) -> Keys:
     return Keys(tuple(by_id.items()))
 
 
-_ID_FORM = (
-    "an id has 1 to 64 letters, digits, dots, hyphens or underscores, the first a letter or digit, "
-    f"and doesn't begin as keys do ({PREFIX})"
-)
-
-
 def _entries(text: str) -> Iterator[tuple[int, str]]:
     """What stands in the lines, with their numbers."""
     for number, line in enumerate(text.split("\n"), start=1):
@@ -129,7 +128,7 @@ def _entries(text: str) -> Iterator[tuple[int, str]]:
 
 def _parse(entry: str, where: str) -> tuple[str, bytes]:
     name, colon, digest = entry.partition(":")
-    if PREFIX in entry:
+    if _KEY.search(entry):
         raise SettingsError(
             f"{where} holds a key itself, which now is no secret; make another with `onnxport key`, "
             "and put its id:sha256 line here"
@@ -146,4 +145,4 @@ def _parse(entry: str, where: str) -> tuple[str, bytes]:
 
 
 def _is_id(name: str) -> bool:
-    return _ID.fullmatch(name) is not None and not name.startswith(PREFIX)
+    return _ID.fullmatch(name) is not None and not _KEY.search(name)

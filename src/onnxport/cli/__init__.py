@@ -7,6 +7,7 @@ import click
 from onnxport.cli.adopting import adopt
 from onnxport.cli.commands import Commands, installed_version
 from onnxport.cli.files import check, inspect, openapi
+from onnxport.cli.keys import key
 from onnxport.cli.predictions import predict
 from onnxport.cli.serving import serve
 from onnxport.cli.training import demo, export
@@ -21,5 +22,5 @@ def main() -> None:
     """
 
 
-for command in (demo, export, adopt, inspect, check, predict, openapi, serve):
+for command in (demo, export, adopt, inspect, check, predict, openapi, key, serve):
     main.add_command(command)
