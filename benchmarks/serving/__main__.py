@@ -1,78 +1,129 @@
-"""python -m benchmarks.serving: the whole serving benchmark, or a part of it."""
+"""python -m benchmarks.serving: the whole serving benchmark, or a part of it. `make bench` runs it with ARGS."""
 
 from __future__ import annotations
 
 import argparse
 import os
+import shutil
 import sys
+import time
 from pathlib import Path
-from statistics import median
 
-from benchmarks.serving import machine
+from benchmarks.serving import machine, report
+from benchmarks.serving.plot import plot
 from benchmarks.serving.process import BenchmarkError
-from benchmarks.serving.rounds import Bench, Measurement, run_scenario
-from benchmarks.serving.scenarios import SCENARIOS
-from benchmarks.serving.servers import NGINX
+from benchmarks.serving.records import Results
+from benchmarks.serving.rounds import Bench, new_key, run_scenario
+from benchmarks.serving.scenarios import SCENARIOS, Scenario
+from benchmarks.serving.servers import SERVERS
+from benchmarks.serving.starts import measure_imports, measure_starts
+from benchmarks.serving.workloads import workload
 
 ROOT = Path(__file__).resolve().parents[2]
+STARTS = "starts"  # the name of what isn't a scenario under load
 
 
 def main() -> int:
     args = _arguments()
-    cores = machine.cores()
-    bench = Bench(
-        ROOT / "build" / "bench",
-        rounds=args.rounds,
-        seconds=1 if args.quick else args.seconds,
-        server_cores=cores[:1],
-        load_cores=cores[1:2] or cores,
-    )
-    os.sched_setaffinity(0, bench.load_cores)
-    chosen = [s for s in SCENARIOS if not args.only or s.name in args.only]
-    try:
-        for scenario in chosen:
-            servers = [s for s in scenario.servers if not args.servers or s in args.servers]
-            print(f"{scenario.name}: {scenario.connections} connections", flush=True)
-            found: list[Measurement] = []
-            for measurement in run_scenario(scenario, servers, bench):
-                found.append(measurement)
-                print(_line(measurement, found), flush=True)
-            _summary(found)
-    except BenchmarkError as err:
-        print(f"error: {err}", file=sys.stderr)
-        return 1
-    return 0
-
-
-def _line(m: Measurement, found: list[Measurement]) -> str:
-    bound = [f for f in found if f.server == NGINX.name and f.round == m.round]
-    ratio = f"{m.load.rate / bound[0].load.rate:6.3f}" if bound else "     -"
-    return (
-        f"  round {m.round}  {m.server:20} {m.load.rate:9.0f}/s  {ratio} of nginx  {m.cpu:8.1f} µs cpu  "
-        f"p50 {m.load.p50 / 1000:7.2f}  p99 {m.load.p99 / 1000:7.2f} ms  {m.resident / 2**20:5.0f} MiB  "
-        f"wrk {m.load.own:4.0%}"
-    )
-
-
-def _summary(found: list[Measurement]) -> None:
-    for name in dict.fromkeys(m.server for m in found):
-        mine = [m for m in found if m.server == name]
-        bound = {m.round: m.load.rate for m in found if m.server == NGINX.name}
-        ratios = [m.load.rate / bound[m.round] for m in mine if m.round in bound]
+    missing = [name for name in ("nginx", "wrk", "taskset") if not shutil.which(name)]
+    if missing:
         print(
-            f"  median   {name:20} {median(m.load.rate for m in mine):9.0f}/s  "
-            f"{median(ratios) if ratios else 0:6.3f} of nginx  {median(m.cpu for m in mine):8.1f} µs cpu"
+            f"error: {' and '.join(missing)} missing: run tools/system-packages bench",
+            file=sys.stderr,
         )
+        return 1
+    bench = Bench(ROOT / "build" / "bench", args.rounds, args.seconds, machine.cores())
+    os.sched_setaffinity(0, bench.load_cores)
+    results = Results(machine=machine.describe(bench.cores), notes=_notes(bench))
+    failed = False
+    for scenario in SCENARIOS:
+        if not args.only or scenario.name in args.only:
+            failed |= not _run(scenario, args.servers, bench, results)
+    if not args.only or STARTS in args.only:
+        _run_starts(bench, results)
+    _finish(results, args.output)
+    return int(failed)
+
+
+def _run(scenario: Scenario, only: list[str], bench: Bench, results: Results) -> bool:
+    """Runs a scenario and tells of it; False where it failed."""
+    servers = [SERVERS[name] for name in scenario.servers if not only or name in only]
+    if not servers:
+        return True
+    print(f"\n{scenario.name}: {scenario.told}", flush=True)
+    try:
+        for measurement in run_scenario(scenario, servers, bench, results.note):
+            results.measurements.append(measurement)
+            print(report.line(measurement, results), flush=True)
+    except BenchmarkError as err:
+        print(f"error: {err}", file=sys.stderr, flush=True)
+        results.note(f"{scenario.name} failed: {err}")
+        return False
+    print("\n".join(report.summary(scenario.name, results)), flush=True)
+    return True
+
+
+def _run_starts(bench: Bench, results: Results) -> None:
+    print(f"\n{STARTS}: from the spawn to the first 200", flush=True)
+    headers, asked = new_key(bench), workload("iris", bench.folder / "models")
+    folder = bench.folder / "servers"
+    for start in measure_starts(
+        asked, folder, bench.key_file, headers, bench.cores[0], bench.rounds
+    ):
+        results.starts.append(start)
+        print(
+            f"  round {start.round}  {start.server:20} ready {start.ready * 1000:6.0f} ms  "
+            f"prediction {start.predicted * 1000:6.0f} ms",
+            flush=True,
+        )
+    results.imports = measure_imports()
+
+
+def _finish(results: Results, folder: Path) -> None:
+    results.notes += report.doubts(results)
+    folder.mkdir(parents=True, exist_ok=True)
+    stem = folder / f"serving-{time.strftime('%Y%m%d-%H%M%S')}"
+    report.write_json(results, stem.with_suffix(".json"))
+    stem.with_suffix(".md").write_text(report.page(results), "utf-8")
+    stem.with_suffix(".svg").write_text(plot(results), "utf-8")
+    print(f"\n{report.page(results)}\nwritten: {stem}.json, .md, .svg")
+
+
+def _notes(bench: Bench) -> list[str]:
+    count = len(bench.cores)
+    if count == 1:
+        return [
+            "one core: the load generator takes time from the servers, no figure can be trusted"
+        ]
+    if count == 2:
+        return ["two cores: the second of two workers shares its core with the load generator"]
+    return []
 
 
 def _arguments() -> argparse.Namespace:
+    names = [*(scenario.name for scenario in SCENARIOS), STARTS]
     parser = argparse.ArgumentParser(prog="python -m benchmarks.serving", description=__doc__)
-    parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--seconds", type=int, default=4)
-    parser.add_argument("--quick", action="store_true", help="rounds of one second")
-    parser.add_argument("--only", action="append", metavar="NAME")
-    parser.add_argument("--servers", type=lambda text: text.split(","), default=[])
+    parser.add_argument("--rounds", type=int, default=3, help="turns of each server (default: 3)")
+    parser.add_argument("--seconds", type=int, default=4, help="length of a turn (default: 4)")
+    parser.add_argument(
+        "--quick", dest="seconds", action="store_const", const=1, help="the same as --seconds 1"
+    )
+    parser.add_argument("--only", action="append", choices=names, help="a scenario, or more")
+    parser.add_argument(
+        "--servers", type=_known, default=[], metavar="NAMES", help=f"of {', '.join(SERVERS)}"
+    )
+    parser.add_argument(
+        "--output", type=Path, default=ROOT / "benchmarks" / "results", help="folder of the results"
+    )
     return parser.parse_args()
+
+
+def _known(text: str) -> list[str]:
+    names = text.split(",")
+    unknown = [name for name in names if name not in SERVERS]
+    if unknown:
+        raise argparse.ArgumentTypeError(f"no such server: {', '.join(unknown)}")
+    return names
 
 
 if __name__ == "__main__":

@@ -13,7 +13,6 @@ from pathlib import Path
 from benchmarks.serving.process import BenchmarkError
 
 SCRIPT = Path(__file__).with_name("requests.lua")
-ID_LENGTH = 32
 
 
 @dataclass(frozen=True)
@@ -52,24 +51,24 @@ def write_requests(
             file.write(b"%d %d\n%b%b" % (len(head), len(tail), head, tail))
 
 
-def run(port: int, requests: Path, *, connections: int, seconds: int, cores: Sequence[int]) -> Load:
-    """Sends for some whole seconds, one request after the other on each connection.
+def run(
+    port: int,
+    requests: Path,
+    *,
+    connections: int,
+    seconds: int,
+    cores: Sequence[int],
+    order: str = "turns",
+) -> Load:
+    """Sends for some whole seconds, one request after the other on each connection. order: "turns", or "constant" for
+    the same request over and over.
 
     Raises BenchmarkError where a request was refused, broken off, or not answered in time.
     """
     url = f"http://127.0.0.1:{port}"
     command = ["taskset", "-c", ",".join(map(str, cores)), "wrk", "-t", "1", "-c", str(connections)]
-    command += [
-        "-d",
-        f"{seconds}s",
-        "--timeout",
-        "30s",
-        "-s",
-        str(SCRIPT),
-        url,
-        "--",
-        str(requests),
-    ]
+    command += ["-d", f"{seconds}s", "--timeout", "30s", "-s", str(SCRIPT), url]
+    command += ["--", str(requests), order]
     before = os.times()
     done = subprocess.run(
         command, capture_output=True, text=True, check=False, timeout=seconds + 60
@@ -79,7 +78,7 @@ def run(port: int, requests: Path, *, connections: int, seconds: int, cores: Seq
     if not found:
         raise BenchmarkError(f"wrk told no figures about {url}:\n{done.stdout}{done.stderr}")
     figures = json.loads(found[1])
-    faults = {name: figures[name] for name in ("refused", "broken", "slow") if figures[name]}
+    faults = {name: figures[name] for name in ("refused", "broken", "late") if figures[name]}
     if faults or not figures["requests"]:
         raise BenchmarkError(
             f"{url}: of {figures['requests']} requests were {faults or 'none answered'}"
@@ -91,10 +90,10 @@ def run(port: int, requests: Path, *, connections: int, seconds: int, cores: Seq
     return Load(
         requests=figures["requests"],
         seconds=elapsed,
-        received=figures["bytes"],
+        received=figures["received"],
         p50=figures["p50"],
         p90=figures["p90"],
         p99=figures["p99"],
-        slowest=figures["max"],
+        slowest=figures["slowest"],
         own=computed / elapsed,
     )

@@ -9,6 +9,7 @@ import os
 import platform
 import subprocess
 from collections import defaultdict
+from collections.abc import Sequence
 from pathlib import Path
 
 _TICKS = os.sysconf("SC_CLK_TCK")
@@ -62,16 +63,27 @@ def resident_bytes(pid: int) -> int:
     )
 
 
+def busy_seconds(of: Sequence[int]) -> float:
+    """The time since boot in which some cores were not idle, or were taken by another machine of the same host."""
+    names, ticks = {f"cpu{core}" for core in of}, 0
+    for line in Path("/proc/stat").read_text("ascii").splitlines():
+        name, *fields = line.split()
+        if name in names:
+            user, nice, system, _idle, _waiting, irq, softirq, steal = map(int, fields[:8])
+            ticks += user + nice + system + irq + softirq + steal
+    return ticks / _TICKS
+
+
 def _stat(process: Path) -> list[str]:
     """The fields of /proc/PID/stat after the command's name, which may hold spaces: state, parent, ..."""
     return (process / "stat").read_text("utf-8", "replace").rpartition(")")[2].split()
 
 
-def describe() -> dict[str, object]:
+def describe(used: Sequence[int]) -> dict[str, object]:
     """Versions and machine, for the results."""
     return {
         "cpu": _cpu_name(),
-        "cores": len(cores()),
+        "cores": len(used),
         "system": platform.platform(),
         "python": platform.python_version(),
         "nginx": _version("nginx", "-v"),

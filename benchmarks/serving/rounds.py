@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import secrets
-import socket
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -13,51 +13,52 @@ from threading import Thread
 
 from benchmarks.serving import load, machine
 from benchmarks.serving.load import Load
-from benchmarks.serving.process import BenchmarkError, Process, free_port
+from benchmarks.serving.process import BenchmarkError, Process, ask, free_port
+from benchmarks.serving.records import Measurement
 from benchmarks.serving.scenarios import Scenario
-from benchmarks.serving.servers import ONNXPORT, SERVERS, Place, Server
-from benchmarks.serving.verify import verify
+from benchmarks.serving.servers import ONNXPORT, Place, Server
+from benchmarks.serving.verify import raw_answer, verify
 from benchmarks.serving.workloads import Workload
 
 WARM_UP = 1  # seconds of load before the first round
 
 
 @dataclass(frozen=True)
-class Measurement:
-    """One server in one round. cpu: microseconds a request of the server's processes; resident: bytes after it."""
-
-    scenario: str
-    server: str
-    round: int
-    load: Load
-    cpu: float
-    resident: int
-
-
-@dataclass(frozen=True)
 class Bench:
-    """What a run is made with. server_cores and load_cores don't overlap where the machine has two."""
+    """What a run is made with: a folder for its files, rounds of some whole seconds, cores.
+
+    The servers have the first cores, wrk the last; these are the same only on a machine with fewer than is needed.
+    """
 
     folder: Path
     rounds: int
     seconds: int
-    server_cores: Sequence[int]
-    load_cores: Sequence[int]
-    tell: Callable[[str], None] = print
+    cores: Sequence[int]
 
     @property
     def key_file(self) -> Path:
         return self.folder / "keys"
 
+    @property
+    def load_cores(self) -> Sequence[int]:
+        return self.cores[-1:]
+
 
 @dataclass(frozen=True)
 class Contender:
-    """A server that runs, with the requests that it gets."""
+    """A server that runs, and all that asking it takes."""
 
     server: Server
     process: Process
     port: int
     requests: Path
+    workload: Workload
+    constant: bytes
+    headers: Mapping[str, str]
+
+    def verify(self) -> None:
+        """Compares some answers with the model's own. Raises BenchmarkError."""
+        verify(self.server, self.port, self.workload, self.constant, self.headers)
 
 
 def new_key(bench: Bench) -> Mapping[str, str]:
@@ -73,56 +74,57 @@ def new_key(bench: Bench) -> Mapping[str, str]:
     }
 
 
-def run_scenario(scenario: Scenario, servers: Sequence[str], bench: Bench) -> Iterator[Measurement]:
-    """Measures the servers in turns, round by round. Raises BenchmarkError where an answer is wrong."""
+def run_scenario(
+    scenario: Scenario, servers: Sequence[Server], bench: Bench, note: Callable[[str], None]
+) -> Iterator[Measurement]:
+    """Measures the servers in turns, round by round.
+
+    A peer that can't be started or answers wrongly is given up with a note. Raises BenchmarkError for another server.
+    """
     headers = new_key(bench)
     asked = scenario.workload(bench.folder / "models")
-    constant = sample(asked, bench, headers)
+    constant = sample(asked, bench, headers, note)
     with ExitStack() as stack:
-        contenders = [
-            stack.enter_context(_contender(SERVERS[name], asked, constant, bench, headers))
-            for name in servers
-        ]
-        body = constant.partition(b"\r\n\r\n")[2]
-        for contender in contenders:
-            warm_up(contender, scenario, asked, body, bench, headers)
+        contenders = []
+        for server in servers:
+            try:
+                started = _contender(server, asked, constant, bench, headers)
+                contender = stack.enter_context(started)
+                warm_up(contender, scenario, bench)
+                contenders.append(contender)
+            except BenchmarkError as err:
+                if not server.is_peer:
+                    raise
+                note(f"{server.name} was given up: {err}")
         for number in range(1, bench.rounds + 1):
             for contender in contenders:
                 yield measure(contender, scenario, number, bench)
         for contender in contenders:
-            verify(contender.server, contender.port, asked, body, headers)
+            contender.verify()
 
 
 @contextmanager
 def _contender(
     server: Server, asked: Workload, constant: bytes, bench: Bench, headers: Mapping[str, str]
 ) -> Iterator[Contender]:
-    folder = bench.folder / "servers" / server.name
-    port = free_port()
-    place = Place(port, folder, bench.server_cores, asked, bench.key_file, constant)
+    port, folder = free_port(), bench.folder / "servers" / server.name
+    place = Place(port, folder, bench.cores[: server.cores], asked, bench.key_file, constant)
     with server.start(place) as process:
-        path = server.path_for(asked)
-        process.await_answer(port, "POST", path, asked.bodies[0], headers)
+        path, bodies = server.path_for(asked), server.bodies(asked)
+        process.await_answer(port, "POST", path, bodies[0], headers)
         requests = folder / "requests"
-        load.write_requests(requests, path, asked.bodies, headers)
-        yield Contender(server, process, port, requests)
+        load.write_requests(requests, path, bodies, headers)
+        yield Contender(server, process, port, requests, asked, place.constant_body, headers)
 
 
-def warm_up(
-    contender: Contender,
-    scenario: Scenario,
-    asked: Workload,
-    constant: bytes,
-    bench: Bench,
-    headers: Mapping[str, str],
-) -> None:
-    """Load for a second, and answers compared at the same time. Raises BenchmarkError for a wrong one."""
-    verify(contender.server, contender.port, asked, constant, headers)
+def warm_up(contender: Contender, scenario: Scenario, bench: Bench) -> None:
+    """Load for a second, and answers compared before and during it. Raises BenchmarkError for a wrong one."""
+    contender.verify()
     faults: list[BenchmarkError] = []
 
     def check() -> None:
         try:
-            verify(contender.server, contender.port, asked, constant, headers)
+            contender.verify()
         except BenchmarkError as err:
             faults.append(err)
 
@@ -135,16 +137,22 @@ def warm_up(
 
 
 def measure(contender: Contender, scenario: Scenario, number: int, bench: Bench) -> Measurement:
-    before = contender.process.cpu_seconds()
+    """One round of one server."""
+    process, began = contender.process, time.perf_counter()
+    before, busy = process.cpu_seconds(), machine.busy_seconds(bench.cores)
     seen = _load(contender, scenario, bench.seconds, bench)
-    spent = contender.process.cpu_seconds() - before
+    spent, busy = process.cpu_seconds() - before, machine.busy_seconds(bench.cores) - busy
+    elapsed = time.perf_counter() - began
+    others = (busy - spent - seen.own * seen.seconds) / elapsed / len(bench.cores)
     return Measurement(
         scenario=scenario.name,
         server=contender.server.name,
         round=number,
         load=seen,
         cpu=spent / seen.requests * 1e6,
-        resident=contender.process.resident_bytes(),
+        resident=process.resident_bytes(),
+        others=max(0.0, others),
+        rows=contender.workload.rows_per_request,
     )
 
 
@@ -156,50 +164,26 @@ def _load(contender: Contender, scenario: Scenario, seconds: int, bench: Bench) 
             connections=scenario.connections,
             seconds=seconds,
             cores=bench.load_cores,
+            order=contender.server.order,
         )
     except BenchmarkError as err:
-        raise BenchmarkError(f"{contender.server.name}: {err}\n{contender.process.tail()}") from err
+        told = contender.process.tail()
+        raise BenchmarkError(f"{contender.server.name}: {err}\n{told}") from err
 
 
-def sample(asked: Workload, bench: Bench, headers: Mapping[str, str]) -> bytes:
-    """An answer of onnxport's to the first request, headers and body, as it comes over the wire."""
-    place = Place(
-        free_port(),
-        bench.folder / "servers" / "sample",
-        machine.cores(),
-        asked,
-        bench.key_file,
-        b"",
-    )
+def sample(
+    asked: Workload, bench: Bench, headers: Mapping[str, str], note: Callable[[str], None]
+) -> bytes:
+    """An answer of onnxport's to the first request, headers and body, as it comes over the wire.
+
+    Notes what onnxport was spared: asking for a key, counting its requests.
+    """
+    folder, body = bench.folder / "servers" / "sample", asked.bodies[0]
+    place = Place(free_port(), folder, bench.cores, asked, bench.key_file, b"")
     with ONNXPORT.start(place) as process:
-        process.await_answer(place.port, "POST", "/predict", asked.bodies[0], headers)
-        return _raw_answer(place.port, asked.bodies[0], headers)
-
-
-def _raw_answer(port: int, body: bytes, headers: Mapping[str, str]) -> bytes:
-    lines = {
-        **headers,
-        "Host": "model.test",
-        "Content-Length": str(len(body)),
-        "X-Request-ID": "0" * 32,
-    }
-    head = "".join(f"{name}: {value}\r\n" for name, value in lines.items())
-    with socket.create_connection(("127.0.0.1", port), timeout=30) as connection:
-        connection.sendall(f"POST /predict HTTP/1.1\r\n{head}\r\n".encode("ascii") + body)
-        received = b""
-        while not _is_whole(received):
-            part = connection.recv(65536)
-            if not part:
-                raise BenchmarkError(f"onnxport closed the connection after {received[:200]!r}")
-            received += part
-    return received
-
-
-def _is_whole(received: bytes) -> bool:
-    head, end, body = received.partition(b"\r\n\r\n")
-    lengths = [
-        int(line.partition(b":")[2])
-        for line in head.split(b"\r\n")
-        if line.lower().startswith(b"content-length:")
-    ]
-    return bool(end and lengths) and len(body) >= lengths[0]
+        process.await_answer(place.port, "POST", "/predict", body, headers)
+        if ask(place.port, "POST", "/predict", body)[0] != 401:
+            note("onnxport asked for no API key: its figures are without that work")
+        if ask(place.port, "GET", "/metrics", None, headers)[0] != 200:
+            note("onnxport has no metrics: its figures are without that work")
+        return raw_answer(place.port, body, headers)

@@ -18,14 +18,28 @@ class Scenario:
     servers: tuple[str, ...]
     rows: int = 1
 
+    @property
+    def told(self) -> str:
+        """What is asked, in a few words."""
+        rows = "one row" if self.rows == 1 else f"{self.rows:,} rows"
+        return f"{self.model}, {rows} a request, {self.connections} connections"
+
     def workload(self, folder: Path) -> Workload:
         if self.rows == 1:
             return workload(self.model, folder)
         return many_rows(self.model, folder, self.rows)
 
 
-_ALL = ("nginx", "onnxport", "onnxport-access-log", "uvicorn", "granian", "tutorial")
 _THREE = ("nginx", "onnxport", "tutorial")
+_ALL = (
+    "nginx",
+    "nginx-plain-wrk",
+    "onnxport",
+    "onnxport-access-log",
+    "uvicorn",
+    "granian",
+    "tutorial",
+)
 
 SCENARIOS = (
     Scenario("iris-64", "iris", 64, _ALL),
@@ -35,4 +49,6 @@ SCENARIOS = (
     Scenario("cancer-64", "cancer", 64, _THREE),
     Scenario("mixed-64", "mixed", 64, _THREE),
     Scenario("rows-10000", "iris", 2, ("onnxport", "tutorial"), rows=MANY),
+    # Large requests cost wrk next to nothing: it leaves the cores to the workers.
+    Scenario("workers", "iris", 16, ("onnxport", "onnxport-2-workers"), rows=1000),
 )

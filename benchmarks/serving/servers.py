@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import os
 import sys
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import Enum
 from pathlib import Path
+from typing import Any
 
 from benchmarks.serving.process import Process
 from benchmarks.serving.workloads import Workload
@@ -41,15 +43,31 @@ class Place:
         return self.constant.partition(b"\r\n\r\n")[2]
 
 
+def _as_it_is(body: bytes) -> bytes:
+    return body
+
+
 @dataclass(frozen=True)
 class Server:
-    """A way to serve a workload. path: of one-row requests; many_path: of requests with a list of rows."""
+    """A way to serve a workload. path: of one-row requests; many_path: of requests with a list of rows.
+
+    cores: how many it runs on. order: of the requests that it gets, see `load.run`. A server with another protocol
+    says how a row's body is written, and how an answer becomes one of onnxport's. is_peer: it may be given up.
+    """
 
     name: str
     command: Callable[[Place], list[str]]
     answers: Answers
     path: str = "/predict"
     many_path: str = "/predict"
+    cores: int = 1
+    order: str = "turns"
+    write: Callable[[bytes], bytes] = _as_it_is
+    read: Callable[[bytes], Any] = json.loads
+    is_peer: bool = False
+
+    def bodies(self, workload: Workload) -> list[bytes]:
+        return [self.write(body) for body in workload.bodies]
 
     def path_for(self, workload: Workload) -> str:
         return self.path if workload.rows_per_request == 1 else self.many_path
@@ -145,12 +163,13 @@ def _granian(place: Place) -> list[str]:
 NGINX = Server("nginx", _nginx, Answers.CONSTANT)
 ONNXPORT = Server("onnxport", onnxport_with(), Answers.WHOLE)
 LOGGING = Server("onnxport-access-log", onnxport_with("--access-log"), Answers.WHOLE)
-TWO_WORKERS = Server("onnxport-2-workers", onnxport_with("--workers", "2"), Answers.WHOLE)
+TWO_WORKERS = Server("onnxport-2-workers", onnxport_with("--workers", "2"), Answers.WHOLE, cores=2)
+PLAIN = replace(NGINX, name="nginx-plain-wrk", order="constant")
 TUTORIAL = Server("tutorial", tutorial, Answers.LABELS, many_path="/predict_many")
 UVICORN = Server("uvicorn", _uvicorn, Answers.CONSTANT)
 GRANIAN = Server("granian", _granian, Answers.CONSTANT)
 
 SERVERS = {
     server.name: server
-    for server in (NGINX, ONNXPORT, LOGGING, TWO_WORKERS, TUTORIAL, UVICORN, GRANIAN)
+    for server in (NGINX, PLAIN, ONNXPORT, LOGGING, TWO_WORKERS, TUTORIAL, UVICORN, GRANIAN)
 }
