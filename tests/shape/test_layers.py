@@ -46,6 +46,7 @@ WORLDS = {
     "lightgbm": ("export",),
     "onnx": ("export",),
     "onnxruntime": ("runtime",),
+    "opentelemetry": ("server.tracing",),
     "pandas": ("export",),
     "scipy": ("export",),
     "sklearn": ("export",),
