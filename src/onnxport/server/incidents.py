@@ -48,9 +48,13 @@ class Incidents:
         else:
             self._tell(reason, partial(_tell_refusal, reason), count, request)
 
+    def is_slow(self, seconds: float) -> bool:
+        """Whether a request that took so long would be told of."""
+        return seconds >= self._slow
+
     def answered(self, request: Answered) -> None:
         """Tells of a request if it was slow; of several, the slowest stands for all."""
-        if request.seconds < self._slow:
+        if not self.is_slow(request.seconds):
             return
         held = self._held.get(_SLOW)
         if held is None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
-from dataclasses import dataclass
+from collections.abc import Mapping
 
 from starlette._utils import get_route_path
 from starlette.datastructures import Headers
@@ -12,12 +12,12 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from onnxport.server import problems
 from onnxport.server.access import KEY_ID
-from onnxport.server.incidents import Incidents
-from onnxport.server.logs import AccessLog, Answered
-from onnxport.server.metrics import Metrics
+from onnxport.server.board import OTHER
+from onnxport.server.logs import Answered
+from onnxport.server.observer import NO_HEADERS, Observer, address
 from onnxport.server.request_ids import request_id
 from onnxport.server.routes import route_of
-from onnxport.server.tracing import HEADERS, Tracer
+from onnxport.server.tracing import HEADERS
 
 log = logging.getLogger(__name__)
 
@@ -37,30 +37,6 @@ _REASONS = {
     500: "internal",
     503: "overloaded",
 }
-
-
-@dataclass(frozen=True, slots=True)
-class Observer:
-    """All that keeps watch in one worker; access_log and tracer where they are asked for."""
-
-    metrics: Metrics
-    incidents: Incidents
-    access_log: AccessLog | None = None
-    tracer: Tracer | None = None
-
-    def note(self, route: str, request: Answered, now: float, reason: str = "") -> None:
-        """Takes note of one request that was answered at `now` (`time.perf_counter()`).
-
-        reason: the code of the error that was the answer.
-        """
-        self.metrics.answered(route, request.status, (now - request.seconds,), now)
-        if request.status >= 400:
-            self.metrics.rejected(reason)
-            if request.status != 500:  # whoever answered that has logged the error itself
-                self.incidents.refused(reason, request)
-        self.incidents.answered(request)
-        if self.access_log is not None:
-            self.access_log.write((request,))
 
 
 class _Exchange:
@@ -113,20 +89,24 @@ class Observed:
         if exchange.is_gone or scope.get(GONE) or not exchange.is_answered:
             self._observer.metrics.lost()
             return
-        now, path = time.perf_counter(), get_route_path(scope)
+        now, status = time.perf_counter(), exchange.status
         request = Answered(
             known_as,
             scope["method"],
             scope["path"],
-            exchange.status,
+            status,
             now - exchange.arrived,
-            _address(scope.get("client")),
+            address(scope.get("client")),
             scope.get(KEY_ID) or "",
         )
-        reason = scope.get(REFUSED) or _REASONS.get(exchange.status, "other")
-        self._observer.note(route_of(path), request, now, reason)
-        if self._observer.tracer is not None:
-            _trace(self._observer.tracer, scope, request, now)
+        self._observer.note(
+            route_of(get_route_path(scope)),
+            request,
+            now,
+            scope.get(REFUSED) or _REASONS.get(status, OTHER) if status >= 400 else "",
+            template=getattr(scope.get("route"), "path", None),
+            headers=_headers(scope) if self._observer.tracer else NO_HEADERS,
+        )
 
 
 async def _fail(err: Exception, known_as: str, scope: Scope, exchange: _Exchange) -> None:
@@ -139,19 +119,6 @@ async def _fail(err: Exception, known_as: str, scope: Scope, exchange: _Exchange
         raise err  # so that the connection is closed
 
 
-def _trace(tracer: Tracer, scope: Scope, request: Answered, now: float) -> None:
+def _headers(scope: Scope) -> Mapping[str, str]:
     sent = Headers(scope=scope)
-    tracer.request(
-        request,
-        now,
-        template=getattr(scope.get("route"), "path", None),
-        headers={name: sent[name] for name in HEADERS if name in sent},
-        scheme=scope.get("scheme", "http"),
-    )
-
-
-def _address(client: tuple[str, int] | None) -> str:
-    if client is None:
-        return ""
-    host, port = client
-    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+    return {name: sent[name] for name in HEADERS if name in sent}

@@ -36,16 +36,18 @@ Phase = tuple[str, float, float]  # name, beginning and end by `time.perf_counte
 
 
 def start(
-    *, model: str, version: str, environment: Mapping[str, str] = os.environ
+    *, model: str, version: str, scheme: str, environment: Mapping[str, str] = os.environ
 ) -> Tracer | None:
     """What makes spans, if traces are asked for and can be had. In each worker, after the fork.
 
     model, version: what the service is called, unless OTEL_SERVICE_NAME or OTEL_RESOURCE_ATTRIBUTES say otherwise.
+    scheme: http or https.
     """
     if not _is_asked_for(environment):
         return None
+    logging.getLogger("opentelemetry").setLevel(logging.ERROR)  # it warns at each of its own tries
     try:
-        return Tracer(_provider(model, version))
+        return Tracer(_provider(model, version), scheme)
     except ImportError as err:
         log.warning(
             "OTEL_* variables ask for traces: install onnxport[otel] to have them (%s)", err
@@ -89,11 +91,11 @@ class Tracer:
     A collector that is slow or can't be reached holds up that thread alone; what becomes too much for it is dropped.
     """
 
-    def __init__(self, provider: Any) -> None:
+    def __init__(self, provider: Any, scheme: str) -> None:
         from opentelemetry import trace
         from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
-        self._provider, self._otel = provider, trace
+        self._provider, self._otel, self._scheme = provider, trace, scheme
         self._spans = provider.get_tracer("onnxport", version_of("onnxport"))
         self._propagator = TraceContextTextMapPropagator()
 
@@ -104,7 +106,6 @@ class Tracer:
         *,
         template: str | None,
         headers: Mapping[str, str],
-        scheme: str = "http",
         phases: Iterable[Phase] = (),
     ) -> None:
         """A span of one request that was answered at `now` (`time.perf_counter()`), below the caller's own.
@@ -119,7 +120,7 @@ class Tracer:
             f"{name} {template}" if template else name,
             context=self._propagator.extract(headers),
             kind=self._otel.SpanKind.SERVER,
-            attributes=_attributes(request, template, headers, scheme, known=known),
+            attributes=_attributes(request, template, headers, self._scheme, known=known),
             start_time=clock + round((now - request.seconds) * 1e9),
         )
         if request.status >= 500:
