@@ -1,0 +1,161 @@
+"""uvicorn from the first connection to a clean end: whoever has connected is answered before it stops."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import itertools
+import logging
+import math
+import signal
+import socket
+import threading
+import time
+from collections.abc import Callable, Collection, Iterator
+from ipaddress import ip_address
+from types import FrameType
+
+import uvicorn
+
+from onnxport.server.app import ModelApp
+from onnxport.server.prepared import Prepared
+from onnxport.server.protocol import GuardedProtocol
+from onnxport.server.seat import Order, Seat
+
+log = logging.getLogger(__name__)
+
+LINGER = 3.0  # seconds until load balancers have seen that the server drains
+SETTLE = 0.25  # seconds in which a request on an open connection may still come in
+BACKLOG = 2048  # connections that queue until they are accepted
+BEATS = 10  # heartbeats a second
+
+
+class Server(uvicorn.Server):
+    """uvicorn that does what its seat says and tells readiness at once.
+
+    http: the protocol class of its connections. every_second: called about once a second, until the end.
+    """
+
+    def __init__(
+        self,
+        app: ModelApp,
+        prepared: Prepared,
+        seat: Seat,
+        *,
+        http: type[asyncio.Protocol] = GuardedProtocol,
+        every_second: Callable[[], None] = lambda: None,
+    ) -> None:
+        self._app, self._seat, self._every_second = app, seat, every_second
+        self._listener = prepared.listener
+        self._order, self._ends_at, self._gives_up_at = Order.SERVE, math.inf, math.inf
+        settings, tls = prepared.settings, prepared.tls
+        self._patience = settings.shutdown_timeout
+        reached = not ip_address(prepared.listener.getsockname()[0]).is_loopback
+        self._linger = min(LINGER, settings.shutdown_timeout / 3) if reached else 0.0
+        super().__init__(
+            uvicorn.Config(
+                app,
+                http=http,
+                ws="none",
+                lifespan="off",
+                log_config=None,
+                access_log=settings.log_level == "debug",
+                backlog=BACKLOG,
+                proxy_headers=False,
+                server_header=False,
+                timeout_keep_alive=settings.keep_alive,
+                ssl_context_factory=None if tls is None else (lambda *_: tls),
+                timeout_graceful_shutdown=settings.shutdown_timeout,
+            )
+        )
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        self._pulse = asyncio.create_task(self._beat())
+        self._seat.ready()
+
+    async def _beat(self) -> None:
+        """As long as the event loop turns, so also while it drains."""
+        for tick in itertools.count():
+            self._obey(self._seat.beat())
+            if tick % BEATS == 0:
+                self._run_every_second()
+            await asyncio.sleep(1 / BEATS)
+
+    def _run_every_second(self) -> None:
+        try:
+            self._every_second()
+        except Exception:
+            log.exception("what is done every second failed")
+
+    async def on_tick(self, counter: int) -> bool:
+        return await super().on_tick(counter) or time.monotonic() >= self._ends_at
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:  # noqa: ARG002
+        """The first signal drains, a second one cuts off; in a worker the supervisor's order counts instead."""
+        self._pulse.get_loop().call_soon_threadsafe(self._hear, sig)
+
+    def _hear(self, number: int) -> None:
+        self._obey(self._seat.hear(self._order, number))
+
+    def _obey(self, order: Order) -> None:
+        if order <= self._order:
+            return
+        first, self._order = self._order is Order.SERVE, order
+        if first:
+            self._app.readiness.drain()
+            self._seat.drains()
+        if order is Order.CUT_OFF:
+            self.should_exit = self.force_exit = True
+            return
+        now = time.monotonic()
+        self._ends_at = now + (self._linger if order is Order.DRAIN else 0.0)
+        self._gives_up_at = min(self._gives_up_at, now + self._patience)
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """As uvicorn's, but callers that have connected are heard: a request may be on its way."""
+        if not self.force_exit:
+            callers = list(self._queued())
+            for server in self.servers:
+                server.close()
+            self._listener.close()
+            await self._settle([asyncio.create_task(self._attend(caller)) for caller in callers])
+        left = max(0.0, self._gives_up_at - time.monotonic())
+        self.config.timeout_graceful_shutdown = left  # type: ignore[assignment]
+        await super().shutdown(sockets)
+
+    def _queued(self) -> Iterator[socket.socket]:
+        """Connections that the kernel has accepted, and nobody else."""
+        with contextlib.suppress(OSError):
+            while True:
+                yield self._listener.accept()[0]
+
+    async def _attend(self, caller: socket.socket) -> None:
+        loop = asyncio.get_running_loop()
+        with contextlib.suppress(OSError):
+            await loop.connect_accepted_socket(self._protocol, caller, ssl=self.config.ssl)
+
+    def _protocol(self) -> asyncio.Protocol:
+        protocol: Callable[..., asyncio.Protocol] = self.config.http_protocol_class
+        return protocol(self.config, self.server_state, self.lifespan.state)
+
+    async def _settle(self, queued: Collection[asyncio.Task[None]]) -> None:
+        """For a moment, idle connections stay open; whoever asks is answered, and told to connect no more."""
+        until = time.monotonic() + SETTLE
+        if queued:
+            await asyncio.wait(queued, timeout=SETTLE)
+        while self.server_state.connections and time.monotonic() < until and not self.force_exit:
+            await asyncio.sleep(0.02)
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """As uvicorn's, but a signal that was obeyed is not raised again: the exit code stays 0."""
+        if threading.current_thread() is not threading.main_thread():
+            yield
+            return
+        before = {n: signal.signal(n, self.handle_exit) for n in self._seat.signals}
+        try:
+            yield
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)
