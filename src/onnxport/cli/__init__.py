@@ -5,6 +5,7 @@ from __future__ import annotations
 import click
 
 from onnxport.cli.adopting import adopt
+from onnxport.cli.benchmarking import bench
 from onnxport.cli.commands import Commands, installed_version
 from onnxport.cli.files import check, inspect, openapi
 from onnxport.cli.keys import key
@@ -22,5 +23,5 @@ def main() -> None:
     """
 
 
-for command in (demo, export, adopt, inspect, check, predict, openapi, key, serve):
+for command in (demo, export, adopt, inspect, check, predict, openapi, key, serve, bench):
     main.add_command(command)
