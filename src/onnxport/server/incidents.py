@@ -35,9 +35,9 @@ class Incidents:
     Called on the event loop.
     """
 
-    def __init__(self, *, slow: float) -> None:
-        """slow: seconds from which a request is one."""
-        self._slow = slow
+    def __init__(self, *, slow: float, pause: float = PAUSE) -> None:
+        """slow: seconds from which a request is one. pause: seconds between two lines of one kind."""
+        self._slow, self._pause = slow, pause
         self._held: dict[str, _Held] = {}
 
     def refused(self, reason: str, request: Answered, count: int = 1) -> None:
@@ -75,7 +75,7 @@ class Incidents:
         """Tells at once, and holds back for a while what follows."""
         tell(count, example)
         self._held[kind] = _Held(tell)
-        asyncio.get_running_loop().call_later(PAUSE, self._release, kind)
+        asyncio.get_running_loop().call_later(self._pause, self._release, kind)
 
     def _release(self, kind: str) -> None:
         held = self._held.pop(kind, None)

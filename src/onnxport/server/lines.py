@@ -23,6 +23,7 @@ MAX_FIELDS = 32
 _PLAIN = re.compile(r"[ -~]*")
 _UNPRINTED = re.compile(r"[^ -~]")
 _WORD = re.compile(r"[\w.:/@+-]+", re.ASCII)
+_UNNAMED = re.compile(r"\W", re.ASCII)
 _COLOURS = {"debug": "2", "info": "32", "warning": "33", "error": "31", "critical": "1;31"}
 
 
@@ -47,7 +48,7 @@ class Form(Protocol):
     def many(self, event: Event, fields: Iterable[Mapping[str, Any]]) -> Iterator[bytes]:
         """A line for each mapping of fields, of events that share all else. At a tenth of the cost.
 
-        The names are none of the event's own, the values texts of at most MAX_TEXT characters and finite numbers.
+        The names are none of the event's own, the values texts and finite numbers.
         """
 
 
@@ -68,7 +69,12 @@ class JsonLines:
     def many(self, event: Event, fields: Iterable[Mapping[str, Any]]) -> Iterator[bytes]:
         head = _json(self._common(event))[:-1] + b","
         for each in fields:
-            yield head + _json(each)[1:] + b"\n"
+            told = _json(each)
+            yield (
+                head + told[1:] + b"\n"
+                if len(told) < MAX_TEXT
+                else self(replace(event, fields=each))
+            )
 
     def _common(self, event: Event) -> dict[str, Any]:
         return {
@@ -93,7 +99,7 @@ class TextLines:
     def __call__(self, event: Event) -> bytes:
         fields = {**self._worker, **dict(list(event.fields.items())[:MAX_FIELDS])}
         request = _take_request(fields)
-        told = "".join(f" {visible(name)}={_quoted(v)}" for name, v in fields.items())
+        told = "".join(f" {_UNNAMED.sub('_', name)}={_quoted(v)}" for name, v in fields.items())
         line = f"{self._level(event)}{visible(cut(event.message))}{request}{self._painted('2', told)}\n"
         trace = cut(event.traceback, MAX_TRACEBACK).rstrip().split("\n") if event.traceback else []
         # Indented, so that no text within an error looks like a line of its own.

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, NamedTuple
 
-from onnxport.server.lines import MAX_TEXT, Event, Form, JsonLines, TextLines, cut
+from onnxport.server.lines import Event, Form, JsonLines, TextLines
 from onnxport.server.sink import Sink
 
 TRACEBACKS = 10  # a second; beyond, an error is told in one line
@@ -85,7 +85,7 @@ class Answered(NamedTuple):
         told: dict[str, Any] = {
             "request_id": self.request_id,
             "method": self.method,
-            "path": self.path if len(self.path) <= MAX_TEXT else cut(self.path),
+            "path": self.path,
             "status": self.status,
             "duration_ms": int(self.seconds * 1e6) / 1000,
             "client": self.client,
