@@ -36,7 +36,10 @@ def test_its_line_is_what_sha256_says_of_it() -> None:
     assert new.key not in new.line
 
 
-@pytest.mark.parametrize("name", ["", "a b", "-a", "a:b", "a" * 65, "é", "a\n", new_key().key])
+@pytest.mark.parametrize(
+    "name",
+    ["", "a b", "-a", "a:b", "a" * 65, "é", "a\n", pytest.param(new_key().key, id="a key")],
+)
 def test_an_id_that_logs_could_not_carry_is_refused(name: str) -> None:
     with pytest.raises(SettingsError, match="1 to 64 letters") as refused:
         new_key(name)
@@ -54,6 +57,14 @@ def test_lines_comments_and_commas() -> None:
 @pytest.mark.parametrize("sent", [b"", b"Alpha", b"alpha\n", b"alph", b"\xff" * 65536, b"\0"])
 def test_any_other_bytes_are_no_key(sent: bytes) -> None:
     assert parse_keys(f"alpha:{ALPHA}", source="x").find(sent) is None
+
+
+@pytest.mark.parametrize("place", range(32))
+def test_every_byte_of_the_hash_counts(place: int) -> None:
+    digest = hashlib.sha256(b"alpha").digest()
+    other = digest[:place] + bytes([digest[place] ^ 1]) + digest[place + 1 :]
+    assert Keys((("a", digest),)).find(b"alpha") == "a"
+    assert Keys((("a", other),)).find(b"alpha") is None
 
 
 REFUSED = {
