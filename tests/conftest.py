@@ -1,4 +1,6 @@
-"""What every test may ask for: the repository's root, a running server, and programs that pip can't install."""
+"""What every test may ask for: the repository's root, a running server, and programs that pip can't install; and how
+the run is spread over the cores and told of at its end.
+"""
 
 from __future__ import annotations
 
@@ -8,12 +10,17 @@ import shutil
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from tests import scheduling
+from tests.export.matrix.score import as_text, count
 from tests.serving import ServerProcess
 
 os.environ["ORT_DISABLE_TELEMETRY"] = "1"  # for the tests that open files with onnxruntime itself
+if "PYTEST_XDIST_WORKER" in os.environ:  # one of several processes: its libraries take one core
+    os.environ["OMP_NUM_THREADS"] = "1"
 
 ROOT = Path(__file__).resolve().parent.parent
 NEEDS = "needs the Debian package "
@@ -68,8 +75,37 @@ def _program(name: str, *, package: str = "") -> str:
     pytest.skip(NEEDS + (package or name))
 
 
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Marks the tests that run alone, and puts all tests in the order in which they start."""
+    for item in items:
+        if scheduling.is_alone(item.nodeid):
+            item.add_marker(pytest.mark.alone)
+    items.sort(key=lambda item: scheduling.rank(item.nodeid))
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> scheduling.Scheduler | None:
+    """Spreads the tests by our own rule, where pytest's `--dist` asks for no other."""
+    if config.getoption("dist") != "load":
+        return None
+    config.option.loadscopereorder = False
+    return scheduling.Scheduler(config, log)
+
+
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    """Names what was not run for want of a program, and the command that brings it."""
+    """Prints the score of the matrix, and names what was not run for want of a program."""
+    stats = terminalreporter.stats
+    kinds = count(r for outcome in ("passed", "failed", "error") for r in stats.get(outcome, []))
+    if kinds:
+        terminalreporter.section("matrix: cases and kinds that pass all row sets")
+        for line in as_text(kinds):
+            terminalreporter.line(line)
+    _name_missing_programs(terminalreporter)
+
+
+def _name_missing_programs(terminalreporter: pytest.TerminalReporter) -> None:
+    """Each program's package, how many tests need it, and the command that brings them."""
     reports = terminalreporter.stats.get("skipped", [])
     missing = sorted(re.findall(NEEDS + r"([\w.+-]+)", " ".join(str(r.longrepr) for r in reports)))
     if missing:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
-from tests.export.data import Data
+if TYPE_CHECKING:
+    from tests.export.data import Data
 
-Load = Callable[[], Data]
+Load: TypeAlias = "Callable[[], Data]"
 
 KINDS = {
     1: "logistic regression, two classes",

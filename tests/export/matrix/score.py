@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+import pytest
+
 from tests.export.matrix.case import HARDEST, KINDS
 
 PAGE = Path(__file__).resolve().parents[3] / "docs" / "reference" / "matrix.md"
+KIND = "kind of model"  # the property of a test's report that makes it one of the matrix
 _ROW = re.compile(r"\| (\d+)[^|]*\|[^|]*\| (\d+) \| (\d+) \| (\d+) \| (\d+) \|")
 
 
@@ -48,6 +52,22 @@ def read_page() -> dict[int, Row]:
     found = _ROW.findall(PAGE.read_text("utf-8"))
     counts = [[int(each) for each in row] for row in found]
     return {row[0]: Row(row[0], row[1], row[2], row[3], row[4]) for row in counts}
+
+
+def count(
+    reports: Iterable[pytest.TestReport | pytest.CollectReport],
+) -> dict[int, tuple[int, int]]:
+    """By kind, how many cases ran and how many passed, by their tests' reports from whatever process."""
+    kinds: dict[str, int] = {}
+    failed: set[str] = set()
+    for report in reports:
+        for name, kind in getattr(report, "user_properties", ()):
+            if name == KIND:
+                kinds[report.nodeid] = int(str(kind))
+                failed |= set() if report.passed else {report.nodeid}
+    ran = Counter(kinds.values())
+    lost = Counter(kinds[test] for test in failed)
+    return {kind: (cases, cases - lost[kind]) for kind, cases in ran.items()}
 
 
 def as_text(ours: Mapping[int, tuple[int, int]]) -> list[str]:
