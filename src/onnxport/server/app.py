@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from pathlib import Path
 from typing import Any
 
@@ -10,17 +9,16 @@ from fastapi import FastAPI, Request, Response
 from starlette.exceptions import HTTPException
 from starlette.types import Receive, Scope, Send
 
-from onnxport.predictor import Model, load
+from onnxport.predictor import Model
 from onnxport.server import cors, problems
-from onnxport.server.access import Access, Guard, open_access
+from onnxport.server.access import Access, Guard
 from onnxport.server.documentation import documentation
 from onnxport.server.endpoints import model_routes
 from onnxport.server.operations import guard_operations, hoist_components, operation_id
 from onnxport.server.readiness import Readiness
 from onnxport.server.request_ids import RequestIds, request_id
+from onnxport.server.service import Service, open_service
 from onnxport.settings import Settings, read_settings
-
-log = logging.getLogger(__name__)
 
 _NO_TELEMETRY: Any = {"tracing": False, "metrics": False, "logs": False, "auto_configure": False}
 
@@ -51,10 +49,12 @@ def create_app(model: str | Path | bytes | Model, *, settings: Settings | None =
     API keys, hosts and CORS origins hold under any server that runs it; where it listens, and TLS, are that server's.
     Raises ModelFileError, SettingsError.
     """
-    told = settings or read_settings()
-    access = open_access(told)
-    opened = model if isinstance(model, Model) else load(model)
-    manifest = opened.manifest
+    return assemble(open_service(model, settings or read_settings()))
+
+
+def assemble(service: Service) -> ModelApp:
+    """The application of an open service."""
+    manifest, told = service.model.manifest, service.settings
     app = ModelApp(
         title=manifest.name,
         version=manifest.version,
@@ -66,19 +66,14 @@ def create_app(model: str | Path | bytes | Model, *, settings: Settings | None =
         generate_unique_id_function=operation_id,
         telemetry=_NO_TELEMETRY,
     )
-    app.readiness, app.access, app.prefix = Readiness(), access, told.root_path
-    app.include_router(model_routes(opened, told, app.readiness))
+    app.readiness, app.access, app.prefix = service.readiness, service.access, told.root_path
+    app.include_router(model_routes(service))
     app.include_router(documentation(title=manifest.name))
-    app.add_middleware(Guard, access=access)  # what is added later is asked earlier
+    app.add_middleware(Guard, access=service.access)  # what is added later is asked earlier
     cors.allow(app, told.cors_origins)
-    app.add_middleware(RequestIds, readiness=app.readiness)
+    app.add_middleware(RequestIds, readiness=service.readiness)
     app.add_exception_handler(HTTPException, _answer)
     app.add_exception_handler(Exception, _answer)
-    if manifest.accepted_mismatch:
-        log.warning(
-            "%s answers differently from its estimator: it was saved with allow_mismatch",
-            manifest.name,
-        )
     return app
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable, Set
 from pathlib import Path
 
@@ -10,8 +11,7 @@ from fastapi import APIRouter, Request, Response
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 
-from onnxport.codec import Limits
-from onnxport.predictor import Model, load
+from onnxport.predictor import Model
 from onnxport.server import problems
 from onnxport.server.body import read_body
 from onnxport.server.facts import model_facts
@@ -23,7 +23,8 @@ from onnxport.server.operations import (
 )
 from onnxport.server.readiness import Readiness
 from onnxport.server.request_ids import HEADER, request_id
-from onnxport.server.workers import Workers
+from onnxport.server.scheduler import Scheduler
+from onnxport.server.service import Service, open_service
 from onnxport.settings import Settings, read_settings
 
 Endpoint = Callable[[Request], Awaitable[Response]]
@@ -39,28 +40,22 @@ def router(model: str | Path | bytes | Model, *, settings: Settings | None = Non
     settings: by default from the environment; only the limits count here.
     Raises ModelFileError, SettingsError.
     """
-    told = settings or read_settings()
-    opened = model if isinstance(model, Model) else load(model)
-    return model_routes(opened, told, Readiness())
+    return model_routes(open_service(model, settings or read_settings()))
 
 
-def model_routes(model: Model, settings: Settings, readiness: Readiness) -> APIRouter:
-    """The same for an open model and a readiness that somebody else withdraws."""
-    routes, workers = APIRouter(), Workers(model, _limits(settings))
+def model_routes(service: Service) -> APIRouter:
+    """The routes of an open service."""
+    routes, told, model = APIRouter(), service.settings, service.model
     _add(
         routes,
         "/predict",
-        _predict(workers, max_body=settings.max_body),
-        predict_operation(model, max_rows=settings.max_rows, max_body=settings.max_body),
+        _predict(service.scheduler, max_body=told.max_body),
+        predict_operation(model, max_rows=told.max_rows, max_body=told.max_body),
         method="POST",
     )
     _add(routes, "/model", _fixed(orjson.dumps(model_facts(model))), model_operation())
-    _add_health(routes, readiness)
+    _add_health(routes, service.readiness)
     return routes
-
-
-def _limits(settings: Settings) -> Limits:
-    return Limits(settings.max_rows, settings.max_cells, settings.max_string)
 
 
 def _add_health(routes: APIRouter, readiness: Readiness) -> None:
@@ -71,17 +66,33 @@ def _add_health(routes: APIRouter, readiness: Readiness) -> None:
         _add(routes, alias, ready, None)
 
 
-def _predict(workers: Workers, *, max_body: int) -> Endpoint:
+def _predict(scheduler: Scheduler, *, max_body: int) -> Endpoint:
     async def predict(request: Request) -> Response:
-        answer = await workers.answer(await read_body(request, limit=max_body))
-        return Response(answer, media_type="application/json")
+        body = await read_body(request, limit=max_body)
+        if scheduler.is_short(body):
+            return _json(scheduler.answer_short(body))
+        gone = asyncio.create_task(_until_gone(request))
+        try:
+            return _json(await scheduler.answer(body, gone.done))
+        finally:
+            gone.cancel()
 
     return predict
 
 
+async def _until_gone(request: Request) -> None:
+    """Ends when the caller closes the connection."""
+    while (await request.receive())["type"] != "http.disconnect":
+        pass
+
+
+def _json(content: bytes) -> Response:
+    return Response(content, media_type="application/json")
+
+
 def _fixed(content: bytes) -> Endpoint:
     async def tell(_: Request) -> Response:
-        return Response(content, media_type="application/json")
+        return _json(content)
 
     return tell
 
@@ -90,7 +101,7 @@ def _ready(readiness: Readiness) -> Endpoint:
     async def ready(_: Request) -> Response:
         if readiness.draining:
             raise problems.Draining
-        return Response(b'{"status":"ready"}', media_type="application/json")
+        return _json(b'{"status":"ready"}')
 
     return ready
 

@@ -33,12 +33,12 @@ class Observer:
     access_log: AccessLog | None = None
     tracer: Tracer | None = None
 
-    def answered(self, asked: Sequence[Asked], status: int, now: float) -> None:
-        """Takes note of the answered requests of one round of the fast path, in the order in which they came."""
-        self.metrics.answered("predict", status, [one[4] for one in asked], now)
+    def answered(self, asked: Sequence[Asked], now: float) -> None:
+        """Takes note of the good answers of one round of the fast path, in the order in which their requests came."""
+        self.metrics.answered("predict", 200, [one[4] for one in asked], now)
         is_slow = self.incidents.is_slow(now - asked[0][4])
         if is_slow or self.access_log is not None or self.tracer is not None:
-            self._tell([_request(one, status, now) for one in asked], now, "/predict", NO_HEADERS)
+            self._tell([_request(one, 200, now) for one in asked], now, "/predict", NO_HEADERS)
 
     def refused(self, asked: Asked, problem: Problem, now: float) -> None:
         """Takes note of one request that the fast path has answered with an error."""
@@ -125,8 +125,8 @@ def address(client: tuple[str, int] | None) -> str:
 
 
 def _request(asked: Asked, status: int, now: float) -> Answered:
-    connection, _, known_as, key_id, arrived = asked
+    connection, _, known_as, head, arrived = asked
     client = address(getattr(connection, "client", None))
     return Answered(
-        known_as.decode("ascii"), "POST", "/predict", status, now - arrived, client, key_id or ""
+        known_as.decode("ascii"), "POST", "/predict", status, now - arrived, client, head.key_id or ""
     )

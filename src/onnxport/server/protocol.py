@@ -5,7 +5,7 @@ from __future__ import annotations
 import http
 import logging
 from asyncio import TimerHandle, Transport
-from collections.abc import Callable
+from collections.abc import Callable, Sized
 from dataclasses import dataclass
 from typing import Any
 from uuid import uuid4
@@ -14,6 +14,7 @@ import httptools
 import orjson
 from starlette.exceptions import HTTPException
 from uvicorn.config import Config
+from uvicorn.protocols.http.flow_control import FlowControl
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 from uvicorn.server import ServerState
 
@@ -68,6 +69,7 @@ class GuardedProtocol(HttpToolsProtocol):
 
     def connection_made(self, transport: Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
+        self.flow = _Flow(transport, self.pipeline)
         self.timeout_keep_alive_task = self.loop.call_later(
             self.timeout_keep_alive, self.timeout_keep_alive_handler
         )
@@ -75,6 +77,11 @@ class GuardedProtocol(HttpToolsProtocol):
     def connection_lost(self, exc: Exception | None) -> None:
         self._stop_timer()
         self._unset_keepalive_if_required()
+        for cycle in (self._answering, *(queued for queued, _ in self.pipeline)):
+            if cycle is not None and not cycle.response_complete:
+                cycle.disconnected = True
+                cycle.message_event.set()
+        self.pipeline.clear()
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
@@ -83,9 +90,7 @@ class GuardedProtocol(HttpToolsProtocol):
         self._unset_keepalive_if_required()
         self._moved = False
         try:
-            self.parser.feed_data(data)
-        except httptools.HttpParserUpgrade:
-            pass  # answered as if no upgrade had been asked for
+            self._feed(data)
         except httptools.HttpParserError:
             self._refuse(431 if self._is_oversize() else 400)
             return
@@ -94,6 +99,17 @@ class GuardedProtocol(HttpToolsProtocol):
             self._refuse(431)
         elif self._timer is None and not self._moved:
             self._start_timer(self.limits.header_seconds, self._give_up)
+
+    def _feed(self, data: bytes) -> None:
+        """Parses on where the parser stops for an upgrade, which is passed over, as HTTP allows."""
+        while data:
+            try:
+                self.parser.feed_data(data)
+            except httptools.HttpParserUpgrade as stop:
+                data = data[stop.args[0] :]
+                self.parser = _new_parser(self)
+            else:
+                return
 
     def _is_oversize(self) -> bool:
         return (
@@ -125,7 +141,7 @@ class GuardedProtocol(HttpToolsProtocol):
 
     def on_headers_complete(self) -> None:
         self._moved = True
-        super().on_headers_complete()
+        self.accept_head()
         self._in_body = True
         self._unparsed = self._progress = 0
         self._start_timer(self.limits.body_seconds, self._check_body)
@@ -134,13 +150,25 @@ class GuardedProtocol(HttpToolsProtocol):
         self._moved = True
         self._unparsed = 0
         self._progress += len(body)
-        super().on_body(body)
+        self.accept_body(body)
 
     def on_message_complete(self) -> None:
         self._moved = True
         self._unparsed = 0
         self._in_body = False
         self._stop_timer()
+        self.accept_end()
+
+    def accept_head(self) -> None:
+        """A request's head is complete and within the limits."""
+        super().on_headers_complete()
+
+    def accept_body(self, body: bytes) -> None:
+        """More of its body has come."""
+        super().on_body(body)
+
+    def accept_end(self) -> None:
+        """It is complete."""
         super().on_message_complete()
 
     def _unsupported_upgrade_warning(self) -> None:
@@ -229,6 +257,25 @@ class GuardedProtocol(HttpToolsProtocol):
         super().shutdown()
         if self._closing:
             self.transport.close()
+
+
+class _Flow(FlowControl):
+    """Reads nothing while complete requests are queued: uvicorn's own would queue as many as a caller likes."""
+
+    def __init__(self, transport: Transport, queued: Sized) -> None:
+        super().__init__(transport)
+        self._queued = queued
+
+    def resume_reading(self) -> None:
+        if not self._queued:
+            super().resume_reading()
+
+
+def _new_parser(protocol: GuardedProtocol) -> httptools.HttpRequestParser:
+    """As uvicorn makes them: what comes behind a request that wants the connection closed is no error."""
+    parser = httptools.HttpRequestParser(protocol)
+    parser.set_dangerous_leniencies(lenient_data_after_close=True)
+    return parser
 
 
 def _response(status: int) -> bytes:

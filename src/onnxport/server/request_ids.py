@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import re
 from asyncio import CancelledError
+from itertools import count
 from uuid import uuid4
 
 from starlette.datastructures import Headers, MutableHeaders
@@ -15,6 +17,8 @@ from onnxport.server.readiness import Readiness
 HEADER = "X-Request-ID"
 _HARMLESS = re.compile(r"[0-9A-Za-z-]{1,64}")
 _KEY = "onnxport.request_id"
+_OWN = uuid4().hex[:16]
+_COUNT = count()
 
 
 def request_id(scope: Scope) -> str:
@@ -22,10 +26,28 @@ def request_id(scope: Scope) -> str:
     known = scope.get(_KEY)
     if isinstance(known, str):
         return known
-    sent = Headers(scope=scope).get(HEADER, "")
-    decided = sent if _HARMLESS.fullmatch(sent) else uuid4().hex
+    decided = decide(Headers(scope=scope).get(HEADER, ""))
     scope[_KEY] = decided
     return decided
+
+
+def decide(sent: str) -> str:
+    """The caller's id where it is harmless, else a new one."""
+    return sent if _HARMLESS.fullmatch(sent) else new_id()
+
+
+def new_id() -> str:
+    """32 hexadecimal digits that no other request has: half of them are the process's own, half count up."""
+    return f"{_OWN}{next(_COUNT):016x}"
+
+
+def _renew() -> None:
+    global _OWN
+    _OWN = uuid4().hex[:16]
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_renew)
 
 
 class RequestIds:

@@ -14,11 +14,14 @@ from onnxport.errors import SettingsError
 from onnxport.modelfile import read_model_file
 from onnxport.predictor import Model
 from onnxport.server.access import open_access
-from onnxport.server.app import create_app
+from onnxport.server.app import assemble
 from onnxport.server.cors import origins
 from onnxport.server.draining import BACKLOG, Server
+from onnxport.server.lane import Lane
 from onnxport.server.prepared import Prepared
+from onnxport.server.rounds import Unobserved
 from onnxport.server.seat import Seat
+from onnxport.server.service import open_service
 from onnxport.server.supervisor import Supervisor
 from onnxport.server.tls import tls_context
 from onnxport.session import open_session
@@ -68,9 +71,16 @@ def serve(
 
 def one_worker(prepared: Prepared, seat: Seat) -> None:
     """Serves until it is told to end, by a signal or through its seat. Raises ModelFileError, InferenceError."""
-    model = Model(open_session(prepared.file))
-    app = create_app(model, settings=prepared.settings)
-    Server(app, prepared, seat).run(sockets=[prepared.listener])
+    service = open_service(Model(open_session(prepared.file)), prepared.settings)
+    lane = Lane(service, Unobserved())
+    server = Server(
+        assemble(service),
+        prepared,
+        seat,
+        http=lane.protocol,
+        every_second=lambda: lane.every_second(server.server_state.connections),
+    )
+    server.run(sockets=[prepared.listener])
 
 
 def several_workers(prepared: Prepared, on_ready: Callable[[], None]) -> int:

@@ -3,38 +3,66 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import os
 from collections.abc import Callable
-from concurrent.futures import Future
+from pathlib import Path
 from queue import SimpleQueue
 from threading import Thread
+from typing import Any
 
-Work = Callable[[], bytes]
 NAME = "prediction"
+_QUOTAS = (
+    ("/sys/fs/cgroup/cpu.max", None),
+    ("/sys/fs/cgroup/cpu/cpu.cfs_quota_us", "/sys/fs/cgroup/cpu/cpu.cfs_period_us"),
+)
 
 
 class Threads:
-    """A fixed number of threads, started when the first work comes; what was given up before its turn is dropped."""
+    """A fixed number of threads, started when the first work comes."""
 
     def __init__(self, count: int) -> None:
-        self._idle = count
-        self._work: SimpleQueue[tuple[Future[bytes], Work]] = SimpleQueue()
+        self.count = count
+        self._started = False
+        self._work: SimpleQueue[Callable[[], None]] = SimpleQueue()
 
-    async def run(self, work: Work) -> bytes:
-        """What the work returns or raises, without holding the event loop."""
-        while self._idle:
-            self._idle -= 1
-            Thread(target=self._run_forever, name=NAME, daemon=True).start()
-        answer: Future[bytes] = Future()
-        self._work.put((answer, work))
-        return await asyncio.wrap_future(answer)
+    def run(self, work: Callable[[], Any], then: Callable[[Any], Any]) -> None:
+        """Calls `then` with the work's result on the running event loop, unless that has ended. Work must not raise."""
+        loop = asyncio.get_running_loop()
+
+        def step() -> None:
+            result = work()
+            with contextlib.suppress(RuntimeError):  # the loop is closed: nobody waits any longer
+                loop.call_soon_threadsafe(then, result)
+
+        if not self._started:
+            self._started = True
+            for _ in range(self.count):
+                Thread(target=self._run_forever, name=NAME, daemon=True).start()
+        self._work.put(step)
 
     def _run_forever(self) -> None:
         while True:
-            answer, work = self._work.get()
-            if not answer.set_running_or_notify_cancel():
-                continue
-            try:
-                answer.set_result(work())
-            except BaseException as err:
-                answer.set_exception(err)
-            del answer, work  # the answer may be large, and the next work far
+            self._work.get()()
+
+
+def usable_processors() -> int:
+    """How many processors this process may use: its affinity, and the quota of its control group, rounded up."""
+    if hasattr(os, "sched_getaffinity"):
+        allowed = len(os.sched_getaffinity(0))
+    else:
+        allowed = os.cpu_count() or 1
+    return max(1, min(allowed, _quota()))
+
+
+def _quota() -> int:
+    """Processors by the control group's quota of time, versions 2 and 1; without one, very many."""
+    for quota_file, period_file in _QUOTAS:
+        with contextlib.suppress(OSError, ValueError):
+            words = Path(quota_file).read_text("ascii").split()
+            if period_file:
+                words.append(Path(period_file).read_text("ascii").strip())
+            quota, period = int(words[0]), int(words[1])
+            if quota > 0:
+                return -(-quota // period)
+    return 1 << 16

@@ -1,0 +1,49 @@
+"""What the fast path of one process consists of, and what must be done about it every second."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Collection
+from typing import Any
+
+from onnxport.server.fast import FastProtocol
+from onnxport.server.heads import Heads
+from onnxport.server.rounds import Observer, Rounds
+from onnxport.server.scheduler import SMALL_BODY
+from onnxport.server.service import Service
+
+
+class Lane:
+    """The fast path of one process. `protocol` is the class of its connections."""
+
+    def __init__(self, service: Service, observer: Observer) -> None:
+        self._access, self._scheduler = service.access, service.scheduler
+        settings = service.settings
+        self._heads = Heads(
+            service.access,
+            service.readiness,
+            max_body=min(settings.max_body, SMALL_BODY),
+            is_cors=bool(settings.cors_origins),
+        )
+        rounds = Rounds(service.scheduler, observer)
+        self.protocol = type(
+            "ProcessProtocol", (FastProtocol,), {"heads": self._heads, "rounds": rounds}
+        )
+        self._generation = service.access.generation
+
+    def every_second(self, connections: Collection[Any]) -> None:
+        """Takes up changed keys, gives up what is late, and closes what is idle. connections: of this process."""
+        self._access.refresh()
+        if self._access.generation != self._generation:
+            self._generation = self._access.generation
+            self.forget(connections)
+        self._scheduler.give_up_late()
+        now = time.perf_counter()
+        for connection in list(connections):
+            connection.sweep(now)
+
+    def forget(self, connections: Collection[Any]) -> None:
+        """Drops all judgements: the next request of each connection is judged anew."""
+        self._heads.forget()
+        for connection in list(connections):
+            connection.forget()

@@ -1,0 +1,141 @@
+"""All hot requests of one turn of the event loop: decoded, run and encoded together, then written one by one.
+
+This is the hot path. `FastProtocol.data_received` hands over complete requests, `Rounds.add` collects them, and
+`Rounds._answer` names the steps.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Sequence
+from functools import partial
+from typing import Any, Protocol
+
+from uvicorn.protocols.http.httptools_impl import STATUS_LINE
+from uvicorn.server import ServerState
+
+from onnxport.server import problems
+from onnxport.server.heads import Head
+from onnxport.server.scheduler import Result, Scheduler
+
+_OK = b"HTTP/1.1 200 OK\r\n%bcontent-length: %%d\r\ncontent-type: application/json\r\nx-request-id: %%b\r\n\r\n%%b"
+
+
+class Asker(Protocol):
+    """The connection that a request came on."""
+
+    def answer(self, response: bytes, /) -> None: ...
+
+    def is_gone(self) -> bool: ...
+
+
+# A hot request: its connection, body, id, what is known of its head, and when it was complete by
+# `time.perf_counter()`. A plain tuple, because ten thousands of them are made in a second.
+Asked = tuple[Asker, bytes, bytes, Head, float]
+
+
+class Observer(Protocol):
+    """Who wants to know what happens on the hot path."""
+
+    def answered(self, asked: Sequence[Asked], now: float, /) -> None: ...
+
+    def refused(self, asked: Asked, problem: problems.Problem, now: float, /) -> None: ...
+
+
+class Unobserved:
+    """Nobody wants to know."""
+
+    def answered(self, asked: Sequence[Asked], now: float, /) -> None: ...
+
+    def refused(self, asked: Asked, problem: problems.Problem, now: float, /) -> None: ...
+
+
+class Rounds:
+    """Collects the hot requests of one process, and answers those of one turn at once."""
+
+    def __init__(self, scheduler: Scheduler, observer: Observer) -> None:
+        self._scheduler, self._observer = scheduler, observer
+        self._asked: list[Asked] = []
+        self._state: ServerState | None = None
+        self._dated: Any = None
+        self._ok = b""
+
+    def attach(self, state: ServerState, loop: asyncio.AbstractEventLoop) -> None:
+        """Must be called before `add`: where the Date is kept, and the loop whose turns count."""
+        self._state, self._call_soon = state, loop.call_soon
+
+    def add(self, asked: Asked) -> None:
+        """Takes a request, which is answered as soon as all that came in this turn has been looked at."""
+        if not self._asked:
+            self._call_soon(self._answer)
+        self._asked.append(asked)
+
+    def _answer(self) -> None:
+        asked, self._asked = self._asked, []
+        bodies = [body for _, body, _, _, _ in asked]
+        if not self._scheduler.join(bodies):
+            asked = self._pass_on(asked)
+            bodies = [body for _, body, _, _, _ in asked]
+        if asked:
+            self._write(asked, self._scheduler.answer_now(bodies))
+
+    def _pass_on(self, asked: list[Asked]) -> list[Asked]:
+        """Leaves to threads what is too long for the loop; answers whose rows join."""
+        joined = []
+        for one in asked:
+            if self._scheduler.join([one[1]]):
+                joined.append(one)
+            else:
+                self._scheduler.submit(one[1], partial(self._write_one, one), one[0].is_gone)
+        return joined
+
+    def _write_one(self, one: Asked, result: Result) -> None:
+        self._write([one], [result])
+
+    def _write(self, asked: list[Asked], results: Sequence[Result]) -> None:
+        form, failed = self._form(), False
+        for (asker, _, known_as, _, _), result in zip(asked, results, strict=True):
+            if type(result) is bytes:
+                asker.answer(form % (len(result), known_as, result))
+            else:
+                failed = True
+        now = time.perf_counter()
+        if failed:
+            asked = self._tell_failed(asked, results, now)
+        if asked:
+            self._observer.answered(asked, now)
+
+    def _tell_failed(
+        self, asked: list[Asked], results: Sequence[Result], now: float
+    ) -> list[Asked]:
+        """Tells the errors among the results; answers who got an answer."""
+        answered = []
+        for one, result in zip(asked, results, strict=True):
+            if isinstance(result, Exception):
+                self._tell(one, result, now)
+            else:
+                answered.append(one)
+        return answered
+
+    def _tell(self, one: Asked, err: Exception, now: float) -> None:
+        """Answers with an error, as FastAPI would."""
+        known_as = one[2].decode("ascii")
+        problem = problems.describe(err)
+        told = problems.answer(err, known_as)
+        date = b"".join([b"%b: %b\r\n" % pair for pair in self._default_headers()])
+        head = b"".join([b"%b: %b\r\n" % pair for pair in told.raw_headers])
+        one[0].answer(b"%b%b%b\r\n%b" % (STATUS_LINE[problem.status], date, head, bytes(told.body)))
+        self._observer.refused(one, problem, now)
+
+    def _form(self) -> bytes:
+        """A good answer, with places for length, request id and body; new when the date is."""
+        headers = self._default_headers()
+        if headers is not self._dated:
+            self._dated = headers
+            date = b"".join([b"%b: %b\r\n" % pair for pair in headers])
+            self._ok = _OK % date.replace(b"%", b"%%")
+        return self._ok
+
+    def _default_headers(self) -> list[tuple[bytes, bytes]]:
+        return [] if self._state is None else self._state.default_headers

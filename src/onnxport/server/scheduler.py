@@ -1,0 +1,233 @@
+"""Where and when a prediction runs: on the event loop while it is short, else in a thread, and not at all where
+its turn would come too late.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections import deque
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
+
+from onnxport.codec import Limits, Unsure
+from onnxport.errors import InferenceError, OverloadedError, RequestError
+from onnxport.predictor import Model
+from onnxport.server.threads import Threads, usable_processors
+from onnxport.settings import Settings
+
+log = logging.getLogger(__name__)
+
+SMALL_BODY = 64 * 1024  # bytes that the loop may parse
+SMALL_ROW = 0.2e-3  # seconds for one row of a small model
+LOOP_BUDGET = 2e-3  # seconds that one request may hold the loop
+BATCH_SECONDS = 50e-3  # that requests which run together may take
+_WEIGHT = 0.2  # of the newest run in the estimate
+
+_OBJECT = {ord("{")}
+
+Result = bytes | Exception
+Observe = Callable[[int, float], None]
+
+
+@dataclass(slots=True, eq=False)
+class Job:
+    """A body that waits for a thread.
+
+    rows: how many, at most. alone: it isn't one row object, which would run together with others.
+    done: called once, on the loop, with the answer or the error. is_gone: nobody waits for it any longer.
+    """
+
+    body: bytes
+    rows: int
+    alone: bool
+    arrived: float
+    done: Callable[[Result], None]
+    is_gone: Callable[[], bool]
+    ended: bool = False
+
+    def end(self, result: Result) -> None:
+        if not self.ended:
+            self.ended = True
+            self.done(result)
+
+
+class Scheduler:
+    """Answers JSON bodies with one model, whose speed is measured when this is made.
+
+    A queue is bounded by time: a request is refused that would wait longer than `max_wait` seconds, by what the runs
+    before took. Requests that wait together are answered together, in one run. Times are `time.perf_counter()`.
+    ran: is told rows and seconds of each run.
+    """
+
+    def __init__(self, model: Model, settings: Settings) -> None:
+        self._model = model
+        self._limits = Limits(settings.max_rows, settings.max_cells, settings.max_string)
+        self._max_wait, self._deadline = settings.max_wait, settings.deadline
+        fits = len(model.signature.features) <= settings.max_cells
+        self._most_joined = min(SMALL_BODY, settings.max_string) if fits else 0
+        self._threads = Threads(settings.threads or usable_processors())
+        self._row_time = model.run_time()
+        self.is_small = self._row_time < SMALL_ROW
+        self._idle = self._threads.count
+        self._queue: deque[Job] = deque()
+        self._running: set[Job] = set()
+        self._rows = 0  # in the queue
+        self.ran: Observe = lambda _rows, _seconds: None
+
+    def join(self, bodies: Sequence[bytes]) -> bool:
+        """Whether these are short row objects of a small model, which the loop answers in one run."""
+        return self.is_small and self._are_rows(bodies)
+
+    def _are_rows(self, bodies: Sequence[bytes]) -> bool:
+        return (
+            max(map(len, bodies)) <= self._most_joined and {body[0] for body in bodies} == _OBJECT
+        )
+
+    def is_short(self, body: bytes) -> bool:
+        """Whether the loop may answer this body itself."""
+        if not self.is_small or len(body) >= SMALL_BODY:
+            return False
+        return body.startswith(b"{") or _most_rows(body) * self._row_time < LOOP_BUDGET
+
+    def answer_now(self, bodies: Sequence[bytes]) -> list[Result]:
+        """Answers bodies that join, on the loop."""
+        return self._answer_joined(bodies, self.ran)
+
+    def answer_short(self, body: bytes) -> bytes:
+        """The answer to a short body, on the loop. Raises RequestError, InferenceError."""
+        return _or_raise(self._answer_alone(body, self.ran))
+
+    async def answer(self, body: bytes, is_gone: Callable[[], bool]) -> bytes:
+        """The answer to a body whose turn comes in a thread. Raises RequestError, InferenceError, OverloadedError."""
+        answer: asyncio.Future[Result] = asyncio.get_running_loop().create_future()
+
+        def done(result: Result) -> None:
+            if not answer.done():
+                answer.set_result(result)
+
+        self.submit(body, done, lambda: answer.done() or is_gone())
+        try:
+            return _or_raise(await asyncio.wait_for(answer, self._deadline))
+        except TimeoutError as err:
+            raise OverloadedError(f"not answered within {self._deadline} s") from err
+
+    def submit(
+        self, body: bytes, done: Callable[[Result], None], is_gone: Callable[[], bool]
+    ) -> None:
+        """Queues a body for the threads, or refuses it at once."""
+        is_row = self._are_rows([body])
+        rows = 1 if is_row else _most_rows(body)
+        job = Job(body, rows, not is_row, time.perf_counter(), done, is_gone)
+        if self.wait() > self._max_wait:
+            job.end(OverloadedError(f"a turn would come after more than {self._max_wait} s"))
+            return
+        self._queue.append(job)
+        self._rows += job.rows
+        self._start()
+
+    def wait(self) -> float:
+        """Seconds until a request that came now would have its turn, as far as can be foreseen."""
+        return self._rows * self._row_time / self._threads.count
+
+    def give_up_late(self) -> None:
+        """Refuses what is past its deadline. For every second; a run that has begun goes on, for nobody."""
+        latest = time.perf_counter() - self._deadline
+        for job in (*self._queue, *self._running):
+            if job.arrived < latest:
+                job.end(OverloadedError(f"not answered within {self._deadline} s"))
+
+    def _start(self) -> None:
+        while self._idle and (batch := self._next()):
+            self._idle -= 1
+            self._running.update(batch)
+            self._threads.run(partial(self._run, batch), partial(self._finish, batch))
+
+    def _next(self) -> list[Job]:
+        """What runs together next, without those for whom it's too late or who are gone."""
+        batch: list[Job] = []
+        most = max(1, int(BATCH_SECONDS / self._row_time))
+        while self._queue and len(batch) < most:
+            if self._queue[0].alone and batch:
+                break
+            job = self._queue.popleft()
+            self._rows -= job.rows
+            if job.ended or job.is_gone():
+                job.ended = True
+                continue
+            batch.append(job)
+            if job.alone:
+                break
+        return batch
+
+    def _run(self, batch: list[Job]) -> Done:
+        """In a thread."""
+        began, runs = time.perf_counter(), list[tuple[int, float]]()
+
+        def note(rows: int, seconds: float) -> None:
+            runs.append((rows, seconds))
+
+        if batch[0].alone:
+            answers = [self._answer_alone(batch[0].body, note)]
+        else:
+            answers = self._answer_joined([job.body for job in batch], note)
+        return Done(answers, time.perf_counter() - began, runs)
+
+    def _finish(self, batch: list[Job], done: Done) -> None:
+        self._idle += 1
+        self._running.difference_update(batch)
+        taken = done.seconds / sum(job.rows for job in batch)
+        self._row_time += _WEIGHT * (taken - self._row_time)
+        for run in done.runs:
+            self.ran(*run)
+        for job, answer in zip(batch, done.answers, strict=True):
+            job.end(answer)
+        self._start()
+
+    def _answer_joined(self, bodies: Sequence[bytes], ran: Observe) -> list[Result]:
+        """Answers bodies in one run, or in halves where one of them is in the way of the others."""
+        began = time.perf_counter()
+        try:
+            answers: list[Result] = [*self._model.answer_bodies(bodies)]
+        except (Unsure, RequestError, InferenceError):
+            if len(bodies) == 1:
+                return [self._answer_alone(bodies[0], ran)]
+            half = len(bodies) // 2
+            return self._answer_joined(bodies[:half], ran) + self._answer_joined(bodies[half:], ran)
+        except Exception as err:  # a fault of ours is the answer to each
+            return [err] * len(bodies)
+        ran(len(bodies), time.perf_counter() - began)
+        return answers
+
+    def _answer_alone(self, body: bytes, ran: Observe) -> Result:
+        """Answers one body, however it must be read. Nothing is raised: whoever tells the caller logs what is ours."""
+        try:
+            batch = self._model.read_json(body, limits=self._limits)
+            began = time.perf_counter()
+            answer = self._model.answer_json(batch)
+        except Exception as err:
+            return err
+        ran(batch.rows, time.perf_counter() - began)
+        return answer
+
+
+@dataclass(frozen=True, slots=True)
+class Done:
+    """What a thread has done: the answers, the seconds it took, and rows and seconds of each run."""
+
+    answers: list[Result]
+    seconds: float
+    runs: list[tuple[int, float]]
+
+
+def _most_rows(body: bytes) -> int:
+    """No body holds more rows than opening braces."""
+    return max(1, body.count(b"{"))
+
+
+def _or_raise(result: Result) -> bytes:
+    if isinstance(result, Exception):
+        raise result
+    return result
