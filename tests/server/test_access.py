@@ -553,6 +553,9 @@ def test_what_is_public_is_described_so(hosted: str) -> None:
     assert "security" in told["/predict"]
     assert "security" not in told["/model"]
     assert "401" not in told["/model"]["responses"]
+    for path in ("/model", "/predict"):
+        assert "`bad_host`" in told[path]["responses"]["400"]["description"]
+    assert "400" not in told["/health/live"]["responses"]
 
 
 def test_without_keys_there_is_no_word_of_them(model_file: ModelFile) -> None:

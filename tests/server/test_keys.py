@@ -319,7 +319,9 @@ def test_a_file_without_keys_never_opens_the_server(
     if text is not None:
         path.write_bytes(text)
     with pytest.raises(SettingsError, match=told):
-        package.create_app(b"", settings=Settings(api_key_file=str(path)))
+        package.create_app(
+            models.write(models.reciprocal()), settings=Settings(api_key_file=str(path))
+        )
 
 
 def test_an_empty_environment_never_opens_the_server() -> None:

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from starlette._utils import get_route_path
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from onnxport.errors import Detail
+from onnxport.errors import Detail, RequestError
 from onnxport.server import problems
 from onnxport.server.hosts import Hosts, read_hosts
 from onnxport.server.keyring import Keyring, open_keyring
@@ -60,6 +60,11 @@ class Access:
         """Whether a route asks for no key."""
         return self._keyring is None or route in self._public
 
+    def refusals(self, route: Route) -> list[RequestError]:
+        """Errors as a request to a route may be refused with, one of each kind."""
+        hosts = [] if self._hosts is None or route == "health" else [_bad_host()]
+        return [*hosts, *([] if self.is_open(route) else [unauthorized(_MISSING)])]
+
     def judge(self, route: Route, headers: HeaderPairs) -> Verdict:
         """The verdict on a request with these headers, their names in lower case.
 
@@ -106,7 +111,7 @@ def presented(headers: HeaderPairs) -> bytes:
     keys = [_BEARER.sub(b"", value, count=1) for value in bearers if _BEARER.match(value)]
     keys = [key.strip(b" \t") for key in keys + plain]
     if not any(keys):
-        raise unauthorized(MISSING)
+        raise unauthorized(_MISSING)
     if not all(hmac.compare_digest(keys[0], key) for key in keys):
         raise unauthorized(_TWICE)
     return keys[0]
@@ -145,7 +150,7 @@ class Guard:
 
 
 _HOW = "send it as 'Authorization: Bearer KEY' or as 'X-API-Key: KEY'"
-MISSING = f"this needs an API key; {_HOW}"
+_MISSING = f"this needs an API key; {_HOW}"
 _TWICE = f"the API key stands in the headers twice; {_HOW}, once"
 _UNKNOWN = "the API key is not one of this server's; ask its operator for a new one"
 _NOT_LISTED = "the header Host names no host of this server; call it by a name that it is known by"

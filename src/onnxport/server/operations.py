@@ -13,10 +13,10 @@ from starlette.exceptions import HTTPException
 from onnxport import schema
 from onnxport.errors import OnnxportError, OverloadedError, RequestError
 from onnxport.predictor import Model
-from onnxport.server.access import MISSING, Access, unauthorized
+from onnxport.server.access import Access
 from onnxport.server.body import refuse_media, too_large
 from onnxport.server.problems import CODES, Draining, describe, document
-from onnxport.server.routes import route_of
+from onnxport.server.routes import Route, route_of
 
 Operation = dict[str, Any]
 
@@ -96,28 +96,23 @@ def hoist_components(document: dict[str, Any]) -> dict[str, Any]:
 
 
 def guard_operations(document: dict[str, Any], access: Access) -> dict[str, Any]:
-    """An OpenAPI document that tells how keys are sent, and which calls need one; as it was where none does."""
-    if not access.asks_for_keys:
-        return document
+    """An OpenAPI document that tells how keys are sent, which calls need one, and what refusing one answers."""
     paths = {
-        path: {
-            method: operation if access.is_open(route_of(path)) else _guarded(operation)
-            for method, operation in operations.items()
-        }
+        path: {method: _guarded(o, access, route_of(path)) for method, o in operations.items()}
         for path, operations in document["paths"].items()
     }
-    components = {**document.get("components", {}), "securitySchemes": _SCHEMES}
+    components = dict(document.get("components", {}))
+    if access.asks_for_keys:
+        components["securitySchemes"] = _SCHEMES
     return {**document, "paths": paths, "components": components}
 
 
-def _guarded(operation: Operation) -> Operation:
-    refusal = _error(401, unauthorized(MISSING))
-    responses = {**operation["responses"], "401": refusal}
-    return {
-        **operation,
-        "security": [{name: []} for name in _SCHEMES],
-        "responses": dict(sorted(responses.items())),
-    }
+def _guarded(operation: Operation, access: Access, route: Route) -> Operation:
+    refusals = {str(describe(err).status): err for err in access.refusals(route)}
+    told = {status: _error(int(status), err) for status, err in refusals.items()}
+    responses = dict(sorted({**told, **operation["responses"]}.items()))
+    needs: Operation = {"security": [{name: []} for name in _SCHEMES]}
+    return {**operation, **({} if access.is_open(route) else needs), "responses": responses}
 
 
 def operation_id(route: APIRoute) -> str:
