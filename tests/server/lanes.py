@@ -14,12 +14,12 @@ from typing import Self
 from onnxport.modelfile import read_model_file
 from onnxport.predictor import Model
 from onnxport.server.app import assemble
+from onnxport.server.draining import Server
 from onnxport.server.lane import Lane
-from onnxport.server.problems import Problem
+from onnxport.server.prepared import Prepared
+from onnxport.server.problems import Rendered
 from onnxport.server.protocol import GuardedProtocol
 from onnxport.server.rounds import Asked
-from onnxport.server.draining import Server
-from onnxport.server.prepared import Prepared
 from onnxport.server.run import bind
 from onnxport.server.seat import Seat
 from onnxport.server.service import open_service
@@ -38,8 +38,8 @@ class Observer:
         self.hot += len(asked)
         self.most = max(self.most, len(asked))
 
-    def refused(self, asked: Asked, problem: Problem, now: float, /) -> None:
-        assert problem.status >= 400
+    def refused(self, asked: Asked, told: Rendered, now: float, /) -> None:
+        assert told.status >= 400
         assert asked[-1] <= now
         self.refusals += 1
 
@@ -91,7 +91,7 @@ class Running:
         assert done.wait(10)
 
     def connect(self) -> socket.socket:
-        return socket.create_connection(("127.0.0.1", self.port), timeout=20)
+        return socket.create_connection(("127.0.0.1", self.port), timeout=60)
 
     def talk(self, segments: Sequence[bytes], *, pause: float = 0.0) -> bytes:
         """Sends the segments on a connection of their own; all that comes back until the server closes it."""

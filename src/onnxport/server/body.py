@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import re
-
-from starlette.datastructures import Headers
-from starlette.requests import Request
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from onnxport.errors import Detail, TooLarge, shorten
 from onnxport.server.problems import UnsupportedMediaType
+
+if TYPE_CHECKING:
+    from starlette.requests import Request
 
 _JSON = re.compile(r"application/(?:[a-z0-9!#$&^_.+-]+\+)?json")
 _CHARSET = re.compile(r';\s*charset\s*=\s*"?([^";]*)"?', re.IGNORECASE)
@@ -16,7 +18,7 @@ _CHARSET = re.compile(r';\s*charset\s*=\s*"?([^";]*)"?', re.IGNORECASE)
 
 async def read_body(request: Request, *, limit: int) -> bytes:
     """The body of a JSON request. Raises UnsupportedMediaType before reading, TooLarge as soon as it is known."""
-    refuse_media(request.headers)
+    refuse_media(request.headers.raw)
     declared = request.headers.get("content-length", "")
     if declared.isdecimal() and int(declared) > limit:
         raise too_large(limit)
@@ -30,16 +32,18 @@ async def read_body(request: Request, *, limit: int) -> bytes:
     return b"".join(chunks)
 
 
-def refuse_media(headers: Headers) -> None:
+def refuse_media(headers: Sequence[tuple[bytes, bytes]]) -> None:
     """Refuses whatever isn't plain JSON in UTF-8; a body of no declared type is read as that.
 
-    A header that stands twice must be right both times.
+    headers: their names in lower case. One that stands twice must be right both times.
     """
-    for declared in headers.getlist("content-type"):
-        _refuse_type(declared.strip())
-    for encoding in headers.getlist("content-encoding"):
-        if encoding.strip().lower() not in ("", "identity"):
-            raise _unsupported("content-encoding", encoding.strip().lower(), "identity")
+    for name, value in headers:
+        if name == b"content-type":
+            _refuse_type(value.decode("latin-1").strip())
+    for name, value in headers:
+        encoding = value.decode("latin-1").strip().lower()
+        if name == b"content-encoding" and encoding not in ("", "identity"):
+            raise _unsupported("content-encoding", encoding, "identity")
 
 
 def _refuse_type(declared: str) -> None:

@@ -19,9 +19,9 @@ from typing import Any
 from uvicorn.config import Config
 from uvicorn.server import ServerState
 
-from onnxport.server.heads import Block, Head, Heads, request_id_of
+from onnxport.server.heads import Block, Head, Heads
 from onnxport.server.protocol import GuardedProtocol
-from onnxport.server.request_ids import new_id
+from onnxport.server.request_ids import decide, new_id, sent_id
 from onnxport.server.rounds import Rounds
 
 _now = time.perf_counter
@@ -205,7 +205,7 @@ class FastProtocol(GuardedProtocol):
             return
         body = b"".join(self._parts)
         self._parts.clear()
-        self._ask(body, request_id_of(self.headers), head)
+        self._ask(body, decide(sent_id(self.headers)).encode(), head)
 
     # ------------------------------------------------------------------------- idle, slow
 

@@ -13,13 +13,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import httptools
-from starlette.datastructures import Headers
 
 from onnxport.errors import RequestError
 from onnxport.server.access import Access, HeaderPairs
 from onnxport.server.body import refuse_media
 from onnxport.server.readiness import Readiness
-from onnxport.server.request_ids import decide
 
 MAX_BLOCK = 1024  # bytes of a block that is remembered
 MAX_BLOCKS = 4096  # how many are
@@ -167,15 +165,9 @@ def read(block: bytes, judge: Judge) -> Head | None:
     return reader.head
 
 
-def request_id_of(headers: HeaderPairs) -> bytes:
-    """The request id of a head, as `request_ids` decides it."""
-    sent = next((value for name, value in headers if name == _NAME), b"")
-    return decide(sent.decode("latin-1")).encode("ascii")
-
-
 def _is_json(headers: HeaderPairs) -> bool:
     try:
-        refuse_media(Headers(raw=list(headers)))
+        refuse_media(headers)
     except RequestError:
         return False
     return True

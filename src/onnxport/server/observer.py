@@ -11,7 +11,7 @@ from onnxport.server.board import Board
 from onnxport.server.incidents import Incidents
 from onnxport.server.logs import AccessLog, Answered, Log
 from onnxport.server.metrics import Metrics
-from onnxport.server.problems import Problem
+from onnxport.server.problems import Rendered
 from onnxport.server.rounds import Asked
 from onnxport.server.tracing import Tracer
 from onnxport.session import describe_runtime
@@ -40,10 +40,10 @@ class Observer:
         if is_slow or self.access_log is not None or self.tracer is not None:
             self._tell([_request(one, 200, now) for one in asked], now, "/predict", NO_HEADERS)
 
-    def refused(self, asked: Asked, problem: Problem, now: float) -> None:
+    def refused(self, asked: Asked, told: Rendered, now: float) -> None:
         """Takes note of one request that the fast path has answered with an error."""
-        reason = problem.details[0].code
-        self.note("predict", _request(asked, problem.status, now), now, reason, template="/predict")
+        request = _request(asked, told.status, now)
+        self.note("predict", request, now, told.code, template="/predict")
 
     def note(
         self,
@@ -128,5 +128,11 @@ def _request(asked: Asked, status: int, now: float) -> Answered:
     connection, _, known_as, head, arrived = asked
     client = address(getattr(connection, "client", None))
     return Answered(
-        known_as.decode("ascii"), "POST", "/predict", status, now - arrived, client, head.key_id or ""
+        known_as.decode("ascii"),
+        "POST",
+        "/predict",
+        status,
+        now - arrived,
+        client,
+        head.key_id or "",
     )

@@ -7,7 +7,6 @@ from typing import Any
 
 import orjson
 from fastapi.routing import APIRoute
-from starlette.datastructures import Headers
 from starlette.exceptions import HTTPException
 
 from onnxport import schema
@@ -152,7 +151,7 @@ def _refusals(model: Model, row: dict[str, Any], *, max_body: int) -> dict[int, 
         400: _raised(model.predict_json, b'{"truncated": '),
         408: HTTPException(408),
         413: too_large(max_body),
-        415: _raised(refuse_media, Headers({"Content-Type": "text/csv"})),
+        415: _raised(refuse_media, [(b"content-type", b"text/csv")]),
         422: _raised(model.predict_json, orjson.dumps(lacking)),
         431: HTTPException(431),
         500: RuntimeError(),

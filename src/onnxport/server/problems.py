@@ -5,11 +5,10 @@ from __future__ import annotations
 import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import orjson
 from starlette.exceptions import HTTPException
-from starlette.responses import Response
 
 from onnxport.errors import (
     DecodingError,
@@ -20,6 +19,9 @@ from onnxport.errors import (
     TooLarge,
     ValidationError,
 )
+
+if TYPE_CHECKING:
+    from starlette.responses import Response
 
 log = logging.getLogger(__name__)
 
@@ -119,17 +121,40 @@ def describe(err: Exception) -> Problem:
     return Problem(500, [Detail("internal", (), message)])
 
 
-def answer(err: Exception, request_id: str) -> Response:
-    """The response to an error. One that is nobody's request's fault is logged with its traceback."""
+@dataclass(frozen=True, slots=True)
+class Rendered:
+    """The whole answer to an error; the names of headers in lower case."""
+
+    status: int
+    code: str
+    headers: list[tuple[bytes, bytes]]
+    content: bytes
+
+
+def render(err: Exception, request_id: str) -> Rendered:
+    """The answer to an error. One that is nobody's request's fault is logged with its traceback."""
     problem = describe(err)
     if problem.status == 500:
-        log.error("request %s failed", request_id, exc_info=err)
-    return Response(
-        orjson.dumps(document(problem, request_id)),
-        status_code=problem.status,
-        headers={**problem.headers, "X-Request-ID": request_id},
-        media_type="application/json",
-    )
+        log.error("request %s failed", request_id, exc_info=err, extra={"request_id": request_id})
+    content = orjson.dumps(document(problem, request_id))
+    headers = {
+        "content-length": str(len(content)),
+        "content-type": "application/json",
+        **{name.lower(): value for name, value in problem.headers.items()},
+        "x-request-id": request_id,
+    }
+    pairs = [(name.encode("latin-1"), value.encode("latin-1")) for name, value in headers.items()]
+    return Rendered(problem.status, problem.details[0].code, pairs, content)
+
+
+def answer(err: Exception, request_id: str) -> Response:
+    """The same as a response of Starlette's."""
+    from starlette.responses import Response  # not needed where no application is
+
+    rendered = render(err, request_id)
+    response = Response(rendered.content, status_code=rendered.status)
+    response.raw_headers = rendered.headers
+    return response
 
 
 def document(problem: Problem, request_id: str) -> dict[str, Any]:

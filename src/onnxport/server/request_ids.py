@@ -5,17 +5,20 @@ from __future__ import annotations
 import os
 import re
 from asyncio import CancelledError
+from collections.abc import Iterable
 from itertools import count
+from typing import TYPE_CHECKING
 from uuid import uuid4
-
-from starlette.datastructures import Headers, MutableHeaders
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from onnxport.server import problems
 from onnxport.server.readiness import Readiness
 
+if TYPE_CHECKING:
+    from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
 HEADER = "X-Request-ID"
 _HARMLESS = re.compile(r"[0-9A-Za-z-]{1,64}")
+_NAME = HEADER.lower().encode("ascii")
 _KEY = "onnxport.request_id"
 _OWN = uuid4().hex[:16]
 _COUNT = count()
@@ -26,9 +29,14 @@ def request_id(scope: Scope) -> str:
     known = scope.get(_KEY)
     if isinstance(known, str):
         return known
-    decided = decide(Headers(scope=scope).get(HEADER, ""))
+    decided = decide(sent_id(scope["headers"]))
     scope[_KEY] = decided
     return decided
+
+
+def sent_id(headers: Iterable[tuple[bytes, bytes]]) -> str:
+    """What the caller has sent as its id, the first of several. headers: their names in lower case."""
+    return next((value for name, value in headers if name == _NAME), b"").decode("latin-1")
 
 
 def decide(sent: str) -> str:
@@ -64,10 +72,11 @@ class RequestIds:
 
         async def send_identified(message: Message) -> None:
             if message["type"] == "http.response.start":
-                headers = MutableHeaders(scope=message)
-                headers[HEADER] = decided
+                headers = [pair for pair in message["headers"] if pair[0].lower() != _NAME]
+                headers.append((_NAME, decided.encode("ascii")))
                 if self._readiness.draining:
-                    headers["Connection"] = "close"
+                    headers.append((b"connection", b"close"))
+                message = {**message, "headers": headers}
             await send(message)
 
         try:

@@ -40,7 +40,7 @@ class Observer(Protocol):
 
     def answered(self, asked: Sequence[Asked], now: float, /) -> None: ...
 
-    def refused(self, asked: Asked, problem: problems.Problem, now: float, /) -> None: ...
+    def refused(self, asked: Asked, told: problems.Rendered, now: float, /) -> None: ...
 
 
 class Unobserved:
@@ -48,7 +48,7 @@ class Unobserved:
 
     def answered(self, asked: Sequence[Asked], now: float, /) -> None: ...
 
-    def refused(self, asked: Asked, problem: problems.Problem, now: float, /) -> None: ...
+    def refused(self, asked: Asked, told: problems.Rendered, now: float, /) -> None: ...
 
 
 class Rounds:
@@ -120,13 +120,10 @@ class Rounds:
 
     def _tell(self, one: Asked, err: Exception, now: float) -> None:
         """Answers with an error, as FastAPI would."""
-        known_as = one[2].decode("ascii")
-        problem = problems.describe(err)
-        told = problems.answer(err, known_as)
-        date = b"".join([b"%b: %b\r\n" % pair for pair in self._default_headers()])
-        head = b"".join([b"%b: %b\r\n" % pair for pair in told.raw_headers])
-        one[0].answer(b"%b%b%b\r\n%b" % (STATUS_LINE[problem.status], date, head, bytes(told.body)))
-        self._observer.refused(one, problem, now)
+        told = problems.render(err, one[2].decode("ascii"))
+        lines = [b"%b: %b\r\n" % pair for pair in (*self._default_headers(), *told.headers)]
+        one[0].answer(b"%b%b\r\n%b" % (STATUS_LINE[told.status], b"".join(lines), told.content))
+        self._observer.refused(one, told, now)
 
     def _form(self) -> bytes:
         """A good answer, with places for length, request id and body; new when the date is."""
