@@ -10,6 +10,7 @@ import time
 from pathlib import Path
 
 from benchmarks.serving import machine, report
+from benchmarks.serving.peers import PEERS
 from benchmarks.serving.plot import plot
 from benchmarks.serving.process import BenchmarkError
 from benchmarks.serving.records import Results
@@ -21,34 +22,51 @@ from benchmarks.serving.workloads import workload
 
 ROOT = Path(__file__).resolve().parents[2]
 STARTS = "starts"  # the name of what isn't a scenario under load
+PEERS_SCENARIO = "peers-64"
+NAMES = (*(scenario.name for scenario in SCENARIOS), STARTS)
+KNOWN = {**SERVERS, **{peer.name: peer.server for peer in PEERS}}
 
 
 def main() -> int:
     args = _arguments()
     missing = [name for name in ("nginx", "wrk", "taskset") if not shutil.which(name)]
     if missing:
-        print(
-            f"error: {' and '.join(missing)} missing: run tools/system-packages bench",
-            file=sys.stderr,
-        )
+        names = " and ".join(missing)
+        print(f"error: {names} missing: run tools/system-packages nginx wrk", file=sys.stderr)
         return 1
     bench = Bench(ROOT / "build" / "bench", args.rounds, args.seconds, machine.cores())
+    results = Results(machine=machine.describe(bench.cores))
+    if args.peers:
+        _install_peers(results)
     os.sched_setaffinity(0, bench.load_cores)
-    results = Results(machine=machine.describe(bench.cores), notes=_notes(bench))
+    _note_cores(bench, results)
+    only = args.only or ([PEERS_SCENARIO] if args.peers else [*NAMES])
     failed = False
     for scenario in SCENARIOS:
-        if not args.only or scenario.name in args.only:
+        if scenario.name in only:
             failed |= not _run(scenario, args.servers, bench, results)
-    if not args.only or STARTS in args.only:
+    if STARTS in only:
         _run_starts(bench, results)
     _finish(results, args.output)
     return int(failed)
 
 
+def _install_peers(results: Results) -> None:
+    """Installs what isn't there yet; who can't be installed is noted."""
+    for peer in PEERS:
+        if not peer.is_installed:
+            print(f"installing {peer.name}, some minutes", flush=True)
+            results.note(peer.install())
+
+
 def _run(scenario: Scenario, only: list[str], bench: Bench, results: Results) -> bool:
     """Runs a scenario and tells of it; False where it failed."""
-    servers = [SERVERS[name] for name in scenario.servers if not only or name in only]
-    if not servers:
+    servers = [
+        KNOWN[name]
+        for name in scenario.servers
+        if name in (only or KNOWN) and _is_here(name, results)
+    ]
+    if not servers or (scenario.name == PEERS_SCENARIO and not any(s.is_peer for s in servers)):
         return True
     print(f"\n{scenario.name}: {scenario.told}", flush=True)
     try:
@@ -60,6 +78,15 @@ def _run(scenario: Scenario, only: list[str], bench: Bench, results: Results) ->
         results.note(f"{scenario.name} failed: {err}")
         return False
     print("\n".join(report.summary(scenario.name, results)), flush=True)
+    return True
+
+
+def _is_here(name: str, results: Results) -> bool:
+    """Whether a server can be started; a peer that can't is noted."""
+    for peer in PEERS:
+        if peer.name == name and not peer.is_installed:
+            results.note(f"{name} isn't installed: make bench-peers tries to")
+            return False
     return True
 
 
@@ -89,29 +116,25 @@ def _finish(results: Results, folder: Path) -> None:
     print(f"\n{report.page(results)}\nwritten: {stem}.json, .md, .svg")
 
 
-def _notes(bench: Bench) -> list[str]:
-    count = len(bench.cores)
-    if count == 1:
-        return [
-            "one core: the load generator takes time from the servers, no figure can be trusted"
-        ]
-    if count == 2:
-        return ["two cores: the second of two workers shares its core with the load generator"]
-    return []
+def _note_cores(bench: Bench, results: Results) -> None:
+    if len(bench.cores) == 1:
+        results.note("one core: wrk takes time from the servers, and no figure can be trusted")
+    if len(bench.cores) == 2:
+        results.note("two cores: the second of two workers shares its core with wrk")
 
 
 def _arguments() -> argparse.Namespace:
-    names = [*(scenario.name for scenario in SCENARIOS), STARTS]
     parser = argparse.ArgumentParser(prog="python -m benchmarks.serving", description=__doc__)
     parser.add_argument("--rounds", type=int, default=3, help="turns of each server (default: 3)")
     parser.add_argument("--seconds", type=int, default=4, help="length of a turn (default: 4)")
     parser.add_argument(
         "--quick", dest="seconds", action="store_const", const=1, help="the same as --seconds 1"
     )
-    parser.add_argument("--only", action="append", choices=names, help="a scenario, or more")
+    parser.add_argument("--only", action="append", choices=NAMES, help="a scenario, or more")
     parser.add_argument(
-        "--servers", type=_known, default=[], metavar="NAMES", help=f"of {', '.join(SERVERS)}"
+        "--servers", type=_known, default=[], metavar="NAMES", help=f"of {', '.join(KNOWN)}"
     )
+    parser.add_argument("--peers", action="store_true", help="install the peers, and run only them")
     parser.add_argument(
         "--output", type=Path, default=ROOT / "benchmarks" / "results", help="folder of the results"
     )
@@ -120,7 +143,7 @@ def _arguments() -> argparse.Namespace:
 
 def _known(text: str) -> list[str]:
     names = text.split(",")
-    unknown = [name for name in names if name not in SERVERS]
+    unknown = [name for name in names if name not in KNOWN]
     if unknown:
         raise argparse.ArgumentTypeError(f"no such server: {', '.join(unknown)}")
     return names

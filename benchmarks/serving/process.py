@@ -95,6 +95,18 @@ class Process:
             f"{self.name} didn't answer {method} {path} in {patience:.0f} s, last {told}:\n{self.tail()}"
         )
 
+    def pause(self) -> None:
+        """Stops it and all that it has started in their tracks, until `resume`."""
+        self._signal_all(signal.SIGSTOP)
+
+    def resume(self) -> None:
+        self._signal_all(signal.SIGCONT)
+
+    def _signal_all(self, number: signal.Signals) -> None:
+        for pid in machine.tree(self.pid):
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, number)
+
     def tail(self, lines: int = 15) -> str:
         """The end of its log."""
         return "\n".join(self._log.read_text("utf-8", "replace").splitlines()[-lines:])
@@ -102,6 +114,7 @@ class Process:
     def stop(self) -> None:
         """SIGTERM to the process; after 15 seconds SIGKILL to it and all that it started."""
         started = machine.tree(self.pid) if self._process.poll() is None else []
+        self.resume()
         with contextlib.suppress(ProcessLookupError):
             self._process.send_signal(signal.SIGTERM)
         with contextlib.suppress(subprocess.TimeoutExpired):

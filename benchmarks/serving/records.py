@@ -49,10 +49,11 @@ class Results:
     machine: dict[str, Any] = field(default_factory=dict)
 
     def note(self, sentence: str) -> None:
-        """Keeps the first line of a note, once."""
+        """Keeps the first line of a note, once, and prints it."""
         first = sentence.partition("\n")[0]
-        if first not in self.notes:
+        if first and first not in self.notes:
             self.notes.append(first)
+            print(f"note: {first}", flush=True)
 
     def of(self, scenario: str, server: str) -> list[Measurement]:
         """A server's rounds, in order."""

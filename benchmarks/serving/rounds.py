@@ -21,6 +21,7 @@ from benchmarks.serving.verify import raw_answer, verify
 from benchmarks.serving.workloads import Workload
 
 WARM_UP = 1  # seconds of load before the first round
+SETTLE = 0.2  # seconds in which a peer does what it has missed in its pause
 
 
 @dataclass(frozen=True)
@@ -56,6 +57,17 @@ class Contender:
     constant: bytes
     headers: Mapping[str, str]
 
+    @contextmanager
+    def turn(self) -> Iterator[None]:
+        """While it is asked. Some peers compute without being asked: outside of their turns peers are paused."""
+        if not self.server.is_peer:
+            yield
+            return
+        self.process.resume()
+        time.sleep(SETTLE)
+        yield
+        self.process.pause()
+
     def verify(self) -> None:
         """Compares some answers with the model's own. Raises BenchmarkError."""
         verify(self.server, self.port, self.workload, self.constant, self.headers)
@@ -90,7 +102,8 @@ def run_scenario(
             try:
                 started = _contender(server, asked, constant, bench, headers)
                 contender = stack.enter_context(started)
-                warm_up(contender, scenario, bench)
+                with contender.turn():
+                    warm_up(contender, scenario, bench)
                 contenders.append(contender)
             except BenchmarkError as err:
                 if not server.is_peer:
@@ -98,9 +111,11 @@ def run_scenario(
                 note(f"{server.name} was given up: {err}")
         for number in range(1, bench.rounds + 1):
             for contender in contenders:
-                yield measure(contender, scenario, number, bench)
+                with contender.turn():
+                    yield measure(contender, scenario, number, bench)
         for contender in contenders:
-            contender.verify()
+            with contender.turn():
+                contender.verify()
 
 
 @contextmanager

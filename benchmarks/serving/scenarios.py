@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from benchmarks.serving.peers import PEERS
 from benchmarks.serving.workloads import MANY, Workload, many_rows, workload
 
 
@@ -40,6 +41,7 @@ _ALL = (
     "granian",
     "tutorial",
 )
+_PEERS = ("nginx", "onnxport", *(peer.name for peer in PEERS))
 
 SCENARIOS = (
     Scenario("iris-64", "iris", 64, _ALL),
@@ -49,6 +51,7 @@ SCENARIOS = (
     Scenario("cancer-64", "cancer", 64, _THREE),
     Scenario("mixed-64", "mixed", 64, _THREE),
     Scenario("rows-10000", "iris", 2, ("onnxport", "tutorial"), rows=MANY),
+    Scenario("peers-64", "iris", 64, _PEERS),
     # Large requests cost wrk next to nothing: it leaves the cores to the workers.
     Scenario("workers", "iris", 16, ("onnxport", "onnxport-2-workers"), rows=1000),
 )

@@ -5,8 +5,8 @@ from __future__ import annotations
 import json
 import os
 import sys
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from enum import Enum
 from pathlib import Path
 from typing import Any
@@ -65,6 +65,7 @@ class Server:
     write: Callable[[bytes], bytes] = _as_it_is
     read: Callable[[bytes], Any] = json.loads
     is_peer: bool = False
+    environment: Mapping[str, str] = field(default_factory=dict)
 
     def bodies(self, workload: Workload) -> list[bytes]:
         return [self.write(body) for body in workload.bodies]
@@ -81,7 +82,13 @@ class Server:
             self.command(place),
             log=place.folder / f"{self.name}.log",
             cores=place.cores,
-            env={"BENCH_MODEL": str(place.workload.plain), "BENCH_ANSWER": str(answer)},
+            env={
+                "BENCH_MODEL": str(place.workload.plain),
+                "BENCH_ONNX": str(place.workload.model),
+                "BENCH_ANSWER": str(answer),
+                **self.environment,
+            },
+            cwd=place.folder,
         )
 
 

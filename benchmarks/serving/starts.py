@@ -13,7 +13,7 @@ from benchmarks.serving.records import Start
 from benchmarks.serving.servers import ONNXPORT, TUTORIAL, Place, Server
 from benchmarks.serving.workloads import Workload
 
-READY = {ONNXPORT: "/health/ready", TUTORIAL: "/docs"}  # the first page that each can answer
+READY = ((ONNXPORT, "/health/ready"), (TUTORIAL, "/docs"))  # the first page that each can answer
 MODULES = ("numpy", "onnxruntime", "fastapi", "uvicorn", "onnxport", "onnxport.server.run")
 _TIMED = "import time; t = time.perf_counter(); import {}; print(time.perf_counter() - t)"
 
@@ -28,16 +28,18 @@ def measure_starts(
 ) -> Iterator[Start]:
     """Starts both servers in turns on a core, once before the first round to have their bytecode written."""
     for number in range(rounds + 1):
-        for server in READY:
+        for server, page in READY:
             place = Place(free_port(), folder / server.name, [core], asked, key_file, b"")
-            found = _start(server, number, place, headers)
+            found = _start(server, page, number, place, headers)
             if number:
                 yield found
 
 
-def _start(server: Server, number: int, place: Place, headers: Mapping[str, str]) -> Start:
+def _start(
+    server: Server, page: str, number: int, place: Place, headers: Mapping[str, str]
+) -> Start:
     with server.start(place) as process:
-        ready = process.await_answer(place.port, "GET", READY[server])
+        ready = process.await_answer(place.port, "GET", page)
         predicted = process.await_answer(
             place.port, "POST", server.path, place.workload.bodies[0], headers
         )
