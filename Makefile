@@ -3,25 +3,26 @@
 
 PYTHON ?= python3
 PORT ?= 8000
+WORKERS ?= 2
 ARGS ?=
 
 SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help install demo test test-long check docs matrix bench lock clean
+.PHONY: help install demo test test-long check docs matrix bench bench-peers bench-graphs lock clean
 
 help:  ## list the targets
-	@sed -nE 's/^([a-z-]+):.*## (.*)/  make \1\t\2/p' Makefile | expand -t 18
+	@sed -nE 's/^([a-z-]+):.*## (.*)/  make \1\t\2/p' Makefile | expand -t 21
 
 install: .venv/dev.stamp  ## .venv with the package, the export extra and the development tools
 
 demo: .venv/demo.stamp  ## train iris, save it, serve it on PORT (8000)
 	@trap : INT; .venv/bin/onnxport demo --port $(PORT) --output build/demo/iris.onnx || test $$? -eq 130
 
-test: .venv/dev.stamp  ## install what the tests need, then run them (ARGS goes to pytest)
+test: .venv/dev.stamp  ## install what the tests need, then run them in WORKERS processes (ARGS goes to pytest)
 	@tools/system-packages
-	@.venv/bin/python -m pytest $(ARGS)
+	@.venv/bin/python -m pytest $(if $(findstring no:xdist,$(ARGS)),,-n $(WORKERS)) $(ARGS)
 
 test-long: .venv/dev.stamp  ## the tests that are too long for every day
 	@tools/system-packages
@@ -37,7 +38,15 @@ docs: .venv/dev.stamp  ## write the generated reference pages, then test all pag
 	@.venv/bin/python tools/reference.py
 	@.venv/bin/python -m pytest -q tests/shape/test_docs.py tests/shape/test_readme.py
 
-bench: .venv/dev.stamp  ## our tree graphs beside skl2onnx's: size, speed, time of saving (ARGS: part of a name)
+bench: .venv/dev.stamp  ## the server beside nginx, the tutorial's and others, in some minutes (ARGS: --quick, --help)
+	@tools/system-packages nginx wrk
+	@.venv/bin/python -m benchmarks.serving $(ARGS)
+
+bench-peers: .venv/dev.stamp  ## the server beside mosec, Triton and others, installed into build/bench-peers (ARGS)
+	@tools/system-packages nginx wrk
+	@.venv/bin/python -m benchmarks.serving --peers $(ARGS)
+
+bench-graphs: .venv/dev.stamp  ## our tree graphs beside skl2onnx's: size, speed, time of saving (ARGS: part of a name)
 	@.venv/bin/python benchmarks/forest.py $(ARGS)
 
 matrix: .venv/dev.stamp  ## write docs/reference/matrix.md anew, in some minutes (ARGS: kinds to try without writing)

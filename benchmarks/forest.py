@@ -1,7 +1,7 @@
 """Our tree graphs beside the public converters', on the same fitted models: size, speed, time of saving. These are
 skl2onnx's, onnxmltools' and CatBoost's own.
 
-make bench                        the whole table
+make bench-graphs                 the whole table
 python benchmarks/forest.py 100   only models whose name holds "100"
 """
 
