@@ -65,6 +65,18 @@ def needs_node() -> str:
     return _program("node", package="nodejs")
 
 
+@pytest.fixture(scope="session")
+def needs_nginx() -> str:
+    """The path of nginx, the limit in the benchmarks."""
+    return _program("nginx")
+
+
+@pytest.fixture(scope="session")
+def needs_wrk() -> str:
+    """The path of wrk, the benchmarks' load generator."""
+    return _program("wrk")
+
+
 def _program(name: str, *, package: str = "") -> str:
     """Where a program is; without it the test is reported as not run, or fails where CI=true."""
     path = shutil.which(name)
