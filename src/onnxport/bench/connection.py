@@ -228,7 +228,8 @@ class Connection:
         is_right = self._owner.judge(self, reader, now)
         self.free_since = now
         if reader.keep_alive and not reader.is_followed and self._unsent is None:
-            if is_right and self.exchange is not None:
+            is_ours = reader.request_id in (None, self.request_id)
+            if is_right and is_ours and self.exchange is not None:
                 self.exchange.learn(b"".join(self._raw), self.request_id)
             self._raw = []
             reader.reset()

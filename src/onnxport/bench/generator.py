@@ -61,6 +61,7 @@ class Generator:
         self._slot, self._slot_end = Slot("warm-up"), _NEVER
         self._before = self._after = Used(0.0, None)
         self._warm_up, self._duration = plan.load.warm_up, plan.load.duration
+        self._spun = 0
         self._is_stopped = False
         self.connections: list[Connection] = []
         self.test_at = self.end_at = _NEVER
@@ -88,9 +89,11 @@ class Generator:
         self._pace.begin(start)
         sweep_at = start
         while now < self.end_at or self.pending:
-            until = min(self._pace.next_at(), sweep_at, self._slot_end)
-            ready = self._poller.wait(max(until - clock(), 0) / SECOND)
+            until, before = min(self._pace.next_at(), sweep_at, self._slot_end), clock()
+            ready = self._poller.wait(max(until - before, 0) / SECOND)
             now = clock()
+            if not ready and until <= before:
+                self._spun += now - before
             if now >= self._slot_end:
                 self._tell(self._slot)
                 self._begin_slot(now)
@@ -102,7 +105,8 @@ class Generator:
                 self._sweep(now)
         self._pace.finish(self._slot)
         self._end(self._slot)
-        return effort(self._before, self._after, max(self.end_at - self.test_at, 0) / SECOND)
+        wall = max(self.end_at - self.test_at, 0) / SECOND
+        return effort(self._before, self._after, wall, self._spun / SECOND)
 
     def stop(self) -> None:
         """Ends the test soon, without waiting for answers; any thread may call it."""
@@ -120,7 +124,7 @@ class Generator:
         else:
             self._slot_end = _NEVER
         if phase == "test" and was != "test":
-            self._before = used()
+            self._before, self._spun = used(), 0
         elif phase == "end":
             self._after = used()
         self._slot = Slot(phase, index)
@@ -192,7 +196,7 @@ class Generator:
         slot.arrived += 1
         if due >= self.test_at:
             slot.right += 1
-            slot.latency.add(arrived - due)
+            slot.latency.add(max(arrived - due, 0))
         connection.is_taken = False
         self.pending -= 1
 

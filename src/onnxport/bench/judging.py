@@ -58,7 +58,7 @@ def difference(expected: Any, got: Any, tolerance: float, at: str = "") -> str:
 
 def _close(expected: Any, got: Any, tolerance: float) -> bool:
     if _is_number(expected) and _is_number(got):
-        return bool(abs(expected - got) <= tolerance * max(1.0, abs(expected)))
+        return bool(abs(expected - got) / max(1.0, abs(expected)) <= tolerance)
     return type(expected) is type(got) and bool(expected == got)
 
 

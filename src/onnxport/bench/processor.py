@@ -33,20 +33,24 @@ def used() -> Used:
 
 @dataclass(frozen=True, slots=True)
 class Effort:
-    """What a generator process used during the test, in seconds."""
+    """What a generator process used during the test, in seconds. spun: of it, looking for answers while a request was
+    nearly due and nothing else to do, because a timer would come too late.
+    """
 
     wall: float
     computing: float
     ready: float | None
+    spun: float
 
     @property
     def busy(self) -> float:
-        """The share of the time in which it computed, or would have, had there been a processor."""
-        return (self.computing + (self.ready or 0.0)) / self.wall if self.wall else 0.0
+        """The share of the time in which it worked, or would have, had there been a processor."""
+        worked = self.computing + (self.ready or 0.0) - self.spun
+        return max(worked, 0.0) / self.wall if self.wall else 0.0
 
 
-def effort(before: Used, after: Used, wall: float) -> Effort:
+def effort(before: Used, after: Used, wall: float, spun: float) -> Effort:
     """What was used in between."""
     known = before.ready is not None and after.ready is not None
     ready = (after.ready or 0.0) - (before.ready or 0.0) if known else None
-    return Effort(wall, after.computing - before.computing, ready)
+    return Effort(wall, after.computing - before.computing, ready, spun)

@@ -19,7 +19,7 @@ from onnxport.predictor import Model, load
 from onnxport.signature import Signature
 from onnxport.stored import restore_some
 
-MAX_BYTES = 64 * 1024 * 1024  # of all bodies together
+MAX_BYTES = 64 * 1024 * 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,10 +35,13 @@ class Questions:
     left_out: int
 
 
-def read_questions(path: str | Path, rows_per_request: int) -> Questions:
+def read_questions(
+    path: str | Path, rows_per_request: int, *, most_bytes: int = MAX_BYTES
+) -> Questions:
     """Requests of so many rows each, out of a model file that has passed its self-test here.
 
-    A single row goes out as an object, several as a list. Raises ModelFileError where the file can't be used.
+    A single row goes out as an object, several as a list. most_bytes: of all bodies, of which there is one at least.
+    Raises ModelFileError where the file can't be used.
     """
     model = load(path)
     rows = [model.file.selftest.row(i) for i in range(model.file.selftest.rows)]
@@ -55,7 +58,7 @@ def read_questions(path: str | Path, rows_per_request: int) -> Questions:
         digest=model.file.digest,
         tolerance=model.file.selftest.tolerance,
         rows_per_request=rows_per_request,
-        asked=tuple(_requests(pairs, rows_per_request)),
+        asked=tuple(_requests(pairs, rows_per_request, most_bytes)),
         left_out=len(rows) - len(pairs),
     )
 
@@ -68,7 +71,7 @@ def _is_answered(model: Model, body: bytes) -> bool:
     return True
 
 
-def _requests(pairs: list[tuple[bytes, Any]], rows: int) -> Iterator[Question]:
+def _requests(pairs: list[tuple[bytes, Any]], rows: int, most_bytes: int) -> Iterator[Question]:
     """One request that begins with each row, as far as memory allows."""
     if rows == 1:
         yield from (Question(*pair) for pair in pairs)
@@ -78,7 +81,7 @@ def _requests(pairs: list[tuple[bytes, Any]], rows: int) -> Iterator[Question]:
         chosen = [pairs[(first + i) % len(pairs)] for i in range(rows)]
         body = b"[" + b",".join(text for text, _ in chosen) + b"]"
         size += len(body)
-        if first and size > MAX_BYTES:
+        if first and size > most_bytes:
             return
         yield Question(body, [expected for _, expected in chosen])
 

@@ -11,7 +11,7 @@ from onnxport.bench.histogram import RELATIVE_ERROR, Histogram
 from onnxport.bench.load import Load
 from onnxport.bench.processor import Effort
 from onnxport.bench.record import Record
-from onnxport.bench.tally import UNSENT, WRONG, Slot
+from onnxport.bench.tally import WRONG, Slot
 
 FORMAT = 1  # of `to_json`; a number more for each change that a reader could stumble over
 PERCENTILES = (50.0, 90.0, 95.0, 99.0, 99.9)
@@ -73,8 +73,7 @@ class Result:
     def suspicions(self) -> Iterator[str]:
         """Why these figures may be the generator's rather than the server's."""
         total, busiest = self.record.total, max((e.busy for e in self.efforts), default=0.0)
-        held_up = total.waited or total.failed[UNSENT] or not self.load.is_open
-        if busiest >= _SATURATED and held_up:
+        if busiest >= _SATURATED:
             yield f"it was busy {busiest:.0%} of the time"
         lag, slow = total.lag.percentile(99), total.latency.percentile(99)
         if lag > max(_LATE, slow / 10 if math.isfinite(slow) else 0):
@@ -138,6 +137,7 @@ class Result:
                     "busy": effort.busy,
                     "computing_seconds": effort.computing,
                     "ready_seconds": effort.ready,
+                    "spun_seconds": effort.spun,
                 }
                 for effort in self.efforts
             ],
