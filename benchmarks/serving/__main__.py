@@ -21,6 +21,7 @@ from benchmarks.serving.starts import measure_imports, measure_starts
 from benchmarks.serving.workloads import workload
 
 ROOT = Path(__file__).resolve().parents[2]
+BUILD = ROOT / "build" / "bench"
 STARTS = "starts"  # the name of what isn't a scenario under load
 PEERS_SCENARIO = "peers-64"
 NAMES = (*(scenario.name for scenario in SCENARIOS), STARTS)
@@ -34,7 +35,8 @@ def main() -> int:
         names = " and ".join(missing)
         print(f"error: {names} missing: run tools/system-packages nginx wrk", file=sys.stderr)
         return 1
-    bench = Bench(ROOT / "build" / "bench", args.rounds, args.seconds, machine.cores())
+    models, folder = BUILD / "models", BUILD / f"run-{os.getpid()}"
+    bench = Bench(models, folder, args.rounds, args.seconds, machine.cores())
     results = Results(machine=machine.describe(bench.cores))
     if args.peers:
         _install_peers(results)
@@ -48,6 +50,10 @@ def main() -> int:
     if STARTS in only:
         _run_starts(bench, results)
     _finish(results, args.output)
+    if failed:
+        print(f"the servers' logs: {folder}", file=sys.stderr)
+    else:
+        shutil.rmtree(folder)
     return int(failed)
 
 
@@ -92,10 +98,9 @@ def _is_here(name: str, results: Results) -> bool:
 
 def _run_starts(bench: Bench, results: Results) -> None:
     print(f"\n{STARTS}: from the spawn to the first 200", flush=True)
-    headers, asked = new_key(bench), workload("iris", bench.folder / "models")
-    folder = bench.folder / "servers"
+    headers, asked = new_key(bench), workload("iris", bench.models)
     for start in measure_starts(
-        asked, folder, bench.key_file, headers, bench.cores[0], bench.rounds
+        asked, bench.folder, bench.key_file, headers, bench.cores[0], bench.rounds
     ):
         results.starts.append(start)
         print(
@@ -107,7 +112,8 @@ def _run_starts(bench: Bench, results: Results) -> None:
 
 
 def _finish(results: Results, folder: Path) -> None:
-    results.notes += report.doubts(results)
+    for doubt in report.doubts(results):
+        results.note(doubt)
     folder.mkdir(parents=True, exist_ok=True)
     stem = folder / f"serving-{time.strftime('%Y%m%d-%H%M%S')}"
     report.write_json(results, stem.with_suffix(".json"))

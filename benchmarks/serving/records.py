@@ -49,11 +49,12 @@ class Results:
     machine: dict[str, Any] = field(default_factory=dict)
 
     def note(self, sentence: str) -> None:
-        """Keeps the first line of a note, once, and prints it."""
-        first = sentence.partition("\n")[0]
-        if first and first not in self.notes:
-            self.notes.append(first)
-            print(f"note: {first}", flush=True)
+        """Keeps and prints a note, once; of a long one, which ends with a log, the first line and the last."""
+        lines = sentence.splitlines()
+        told = " ".join([*lines[:1], *lines[1:][-1:]])
+        if told and told not in self.notes:
+            self.notes.append(told)
+            print(f"note: {told}", flush=True)
 
     def of(self, scenario: str, server: str) -> list[Measurement]:
         """A server's rounds, in order."""

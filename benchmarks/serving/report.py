@@ -116,13 +116,15 @@ def doubts(results: Results) -> list[str]:
     """Why some figures can't be trusted: other programs were at work, or wrk itself was the limit."""
     found = []
     for scenario in results.scenarios():
-        for server in results.servers(scenario):
-            rounds = results.of(scenario, server)
-            others, own = median(m.others for m in rounds), median(m.load.own for m in rounds)
-            if others > BUSY:
-                found.append(f"{scenario}, {server}: other programs had {others:.0%} of the cores")
-            if own > FULL:
-                found.append(f"{scenario}, {server}: wrk had no time left, and was the limit")
+        rounds = [m for m in results.measurements if m.scenario == scenario]
+        others = median(m.others for m in rounds)
+        if others > BUSY:
+            found.append(
+                f"{scenario}: other programs had {others:.0%} of the cores; trust CPU µs alone"
+            )
+        full = {m.server for m in rounds if m.load.own > FULL}
+        if full:
+            found.append(f"{scenario}: wrk was the limit of {', '.join(sorted(full))}")
     return found
 
 

@@ -26,11 +26,13 @@ SETTLE = 0.2  # seconds in which a peer does what it has missed in its pause
 
 @dataclass(frozen=True)
 class Bench:
-    """What a run is made with: a folder for its files, rounds of some whole seconds, cores.
+    """What a run is made with: folders, rounds of some whole seconds, cores.
 
-    The servers have the first cores, wrk the last; these are the same only on a machine with fewer than is needed.
+    models: a folder that runs share. folder: of this run alone, for keys, logs and requests. The servers have the first
+    cores, wrk the last; these are the same only on a machine with fewer than is needed.
     """
 
+    models: Path
     folder: Path
     rounds: int
     seconds: int
@@ -94,7 +96,7 @@ def run_scenario(
     A peer that can't be started or answers wrongly is given up with a note. Raises BenchmarkError for another server.
     """
     headers = new_key(bench)
-    asked = scenario.workload(bench.folder / "models")
+    asked = scenario.workload(bench.models)
     constant = sample(asked, bench, headers, note)
     with ExitStack() as stack:
         contenders = []
@@ -122,7 +124,7 @@ def run_scenario(
 def _contender(
     server: Server, asked: Workload, constant: bytes, bench: Bench, headers: Mapping[str, str]
 ) -> Iterator[Contender]:
-    port, folder = free_port(), bench.folder / "servers" / server.name
+    port, folder = free_port(), bench.folder / server.name
     place = Place(port, folder, bench.cores[: server.cores], asked, bench.key_file, constant)
     with server.start(place) as process:
         path, bodies = server.path_for(asked), server.bodies(asked)
@@ -193,7 +195,7 @@ def sample(
 
     Notes what onnxport was spared: asking for a key, counting its requests.
     """
-    folder, body = bench.folder / "servers" / "sample", asked.bodies[0]
+    folder, body = bench.folder / "sample", asked.bodies[0]
     place = Place(free_port(), folder, bench.cores, asked, bench.key_file, b"")
     with ONNXPORT.start(place) as process:
         process.await_answer(place.port, "POST", "/predict", body, headers)

@@ -30,14 +30,18 @@ def verify(
     with contextlib.closing(connection):
         for index in indices:
             told = {**headers, "X-Request-ID": uuid4().hex}
-            connection.request("POST", path, bodies[index], told)
-            response = connection.getresponse()
-            content = response.read()
+            request = f"{server.name}, request {index} of {workload.name}"
+            try:
+                connection.request("POST", path, bodies[index], told)
+                response = connection.getresponse()
+                content = response.read()
+            except (OSError, http.client.HTTPException) as err:
+                raise BenchmarkError(f"{request}: broken off with {err!r}") from err
             right = workload.answers[index]
             if response.status != 200 or not _is_right(server, content, right, constant):
                 raise BenchmarkError(
-                    f"{server.name} answered request {index} of {workload.name} with status {response.status}: "
-                    f"{content[:200]!r}; right is {server.answers.value}: {str(right)[:200]}"
+                    f"{request}: the answer was {response.status} {content[:200]!r}; "
+                    f"right is {server.answers.value}: {str(right)[:200]}"
                 )
     return len(indices)
 

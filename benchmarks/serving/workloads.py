@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -55,23 +56,33 @@ def _json(value: Any) -> bytes:
     return json.dumps(value, allow_nan=False).encode("utf-8")
 
 
-def _plain(model: Path) -> Path:
-    return model.with_suffix(".plain")
-
-
 def _made(name: str, folder: Path) -> tuple[Path, list[dict[str, Any]]]:
-    """The model file and the rows; trained and saved only where the code that makes them has changed."""
-    stamp = _stamp()
-    model, rows = folder / f"{name}-{stamp}.onnx", folder / f"{name}-{stamp}.rows.json"
-    if not (model.exists() and rows.exists()):
+    """The model file and the rows; trained and saved only where the code that makes them has changed.
+
+    Made elsewhere and moved, so that a run at the same time never sees half of them.
+    """
+    model = folder / f"{name}-{_stamp()}.onnx"
+    if not _rows(model).exists():
         from benchmarks.serving.subjects import SUBJECTS, write_plain  # seconds of imports
 
         folder.mkdir(parents=True, exist_ok=True)
         subject = SUBJECTS[name]()
-        write_plain(subject, _plain(model))
-        rows.write_text(json.dumps(subject.rows), "utf-8")
-        onnxport.save(subject.estimator, model, subject.X, subject.y, name=name)
-    return model, json.loads(rows.read_text("utf-8"))
+        with tempfile.TemporaryDirectory(dir=folder) as apart:
+            made = Path(apart) / model.name
+            onnxport.save(subject.estimator, made, subject.X, subject.y, name=name)
+            write_plain(subject, _plain(made))
+            _rows(made).write_text(json.dumps(subject.rows), "utf-8")
+            for file in (made, _plain(made), _rows(made)):
+                file.replace(folder / file.name)
+    return model, json.loads(_rows(model).read_text("utf-8"))
+
+
+def _plain(model: Path) -> Path:
+    return model.with_suffix(".plain")
+
+
+def _rows(model: Path) -> Path:
+    return model.with_suffix(".rows.json")
 
 
 def _stamp() -> str:
