@@ -46,6 +46,14 @@ def tree(pid: int) -> list[int]:
     return found
 
 
+def is_alive(pid: int) -> bool:
+    """Neither gone nor a zombie, which has ended and waits for its parent to look."""
+    try:
+        return _stat(Path("/proc") / str(pid))[0] != "Z"
+    except OSError:
+        return False
+
+
 def cpu_seconds(pid: int) -> float:
     """User and system time of a process and its descendants since they started."""
     ticks = 0

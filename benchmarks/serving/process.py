@@ -112,7 +112,7 @@ class Process:
         return "\n".join(self._log.read_text("utf-8", "replace").splitlines()[-lines:])
 
     def stop(self) -> None:
-        """SIGTERM to the process; after 15 seconds SIGKILL to it and all that it started."""
+        """SIGTERM to the process; after 15 seconds SIGKILL to it and at once to all that it has left behind."""
         started = machine.tree(self.pid) if self._process.poll() is None else []
         self.resume()
         with contextlib.suppress(ProcessLookupError):
@@ -121,9 +121,10 @@ class Process:
             self._process.wait(timeout=15)
         for pid in started:
             with contextlib.suppress(ProcessLookupError):
-                if os.getpgid(pid) == self.pid:
-                    os.kill(pid, signal.SIGKILL)
+                os.kill(pid, signal.SIGKILL)
         self._process.wait()
+        while any(map(machine.is_alive, started)):
+            time.sleep(0.005)
 
     def __enter__(self) -> Self:
         return self

@@ -116,8 +116,8 @@ def nginx_config(place: Place) -> str:
         "HTTP/1.1 200 OK\r\nServer: nginx\r\nDate: Thu, 01 Jan 1970 00:00:00 GMT\r\n"
         f"Content-Type: application/json\r\nContent-Length: {len(body)}\r\nConnection: keep-alive\r\n\r\n"
     )
-    missing = len(place.constant) - len(own) - len(body) - len("X-Fill: \r\n")
-    fill = f"add_header X-Fill {'x' * missing};" if missing > 0 else ""
+    missing = len(place.constant) - len(own) - len(body) - len("X: \r\n")
+    fill = f"add_header X {'x' * missing};" if missing > 0 else ""
     user = "user root;" if os.getuid() == 0 else ""
     quoted = body.replace("\\", "\\\\").replace("'", "\\'")
     temporary = "\n".join(
