@@ -138,8 +138,9 @@ def test_interrupted_in_a_terminal(url: str, every_kind: Path) -> None:
     assert json.loads(out)["partial"] is True
     assert lines[1] == "starting ..."
     assert "warming up for 0.3 s ..." in lines
-    progress = r"\[ {20}\] \d s of 60  [\d,]+ requests/s  p50 .* 0 wrong  0 failed"
+    progress = r"\[ {10}\] \d of 60 s  [\d,]+ requests/s  p50 [\d.]+ ms  p99 [\d.]+ ms.*"
     assert any(re.fullmatch(progress, line) for line in lines)
+    assert max(len(line) for line in lines) <= 79
     assert lines[-1] == ""
 
 

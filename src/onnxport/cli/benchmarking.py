@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import sys
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -32,8 +34,9 @@ if TYPE_CHECKING:
     from onnxport.bench.record import Record
     from onnxport.bench.result import Result
 
-_BAR = 20  # characters
+_BAR = 10  # characters
 _REFRESH = 0.2  # seconds
+_USUAL_COLUMNS = 80
 
 
 @click.command(cls=Command)
@@ -202,7 +205,7 @@ class View:
         latency = record.total.latency
         failed = record.requests - record.total.right - record.wrong
         return (
-            f"{bar} {min(record.seconds, self._load.duration):.0f} s of {self._load.duration:g}  "
+            f"{bar} {min(record.seconds, self._load.duration):.0f} of {self._load.duration:g} s  "
             f"{record.arrived / record.seconds:,.0f} requests/s  "
             f"p50 {spell(latency.percentile(50))}  p99 {spell(latency.percentile(99))}  "
             f"{record.wrong:,} wrong  {failed:,} failed"
@@ -210,4 +213,12 @@ class View:
 
     def _write(self, text: str) -> None:
         if self._is_shown:
-            click.echo(f"\r\x1b[K{text}", nl=False, err=True)
+            click.echo(f"\r\x1b[K{text[: _columns() - 1]}", nl=False, err=True)
+
+
+def _columns() -> int:
+    """The terminal's width: a line that is longer can't be written over."""
+    try:
+        return os.get_terminal_size(sys.stderr.fileno()).columns or _USUAL_COLUMNS
+    except OSError:
+        return _USUAL_COLUMNS
