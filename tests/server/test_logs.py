@@ -320,7 +320,7 @@ COUNT = (
 @pytest.mark.parametrize(("stderr", "free"), [("2>/dev/full", 3), ("2>&-", 2)])
 def test_a_full_disk_or_a_closed_stderr_is_survived_and_counted(stderr: str, free: int) -> None:
     """A file that takes the number of a closed stderr must not become the log."""
-    command = program("opened = os.open(os.devnull, os.O_RDONLY)\n" + COUNT)
+    command = program("opened = os.open(os.devnull, os.O_WRONLY)\n" + COUNT)
     done = subprocess.run(
         ["bash", "-c", f'exec "$@" {stderr}', "bash", *command],
         capture_output=True,
