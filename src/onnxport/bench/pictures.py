@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from itertools import pairwise
+from itertools import chain, groupby, pairwise
 from typing import Any
 
 from onnxport.bench.drawing import (
@@ -110,10 +110,17 @@ def latency_over_time(result: Result) -> str:
     if not moments:
         return _nothing("no answer was measured")
     median = [(m["middle"], max(m["p50"], _SMALLEST)) for m in moments]
-    slow = [(m["middle"], max(m["p99"], _SMALLEST)) for m in moments if m["p99"] is not None]
+    known = groupby(
+        moments, lambda m: m["p99"] is not None
+    )  # a line has gaps where there was no answer
+    slow = [
+        [(m["middle"], max(m["p99"], _SMALLEST)) for m in part]
+        for is_known, part in known
+        if is_known
+    ]
     across = linear(0, result.seconds, across=True, unit=" s")
-    up = _up([*median, *slow])
-    inside = [line(median, across, up, "main"), line(slow, across, up, "slow")]
+    up = _up([*median, *chain.from_iterable(slow)])
+    inside = [line(median, across, up, "main"), *(line(part, across, up, "slow") for part in slow)]
     return chart("latency over time", across, up, inside, below="time")
 
 
