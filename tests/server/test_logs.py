@@ -357,9 +357,11 @@ def test_without_a_thread_nothing_waits_either() -> None:
         told = threading.Thread(target=lambda: [sink.write(LINE) for _ in range(500)], daemon=True)
         told.start()
         told.join(2.0)
+        waits = told.is_alive()
         got = os.read(reader, 2**20)
         os.close(reader)  # whoever waits for it wakes
         told.join()
+        assert not waits
         assert 0 < sink.dropped < 500
         assert got == LINE * (500 - sink.dropped)
 
