@@ -39,25 +39,21 @@ def serve(model: Path, **given: Any) -> int:
     """
     settings = read_settings(given)
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # numpy's threads would do nothing here
-    try:
-        with _ended_by_signals():
-            from onnxport.server.run import serve as run
+    with _ended_by_signals():
+        from onnxport.server.run import serve as run
 
-            return leave(run(model, settings))
-    except _Ended:
-        return 0
-
-
-class _Ended(BaseException):
-    """A signal to end came while the server started, or was about to end anyway: nothing had been accepted."""
+        return leave(run(model, settings))
 
 
 @contextmanager
 def _ended_by_signals() -> Iterator[None]:
-    """SIGTERM and SIGINT end what no other handler has taken over, as they end a server: with exit code 0."""
+    """SIGTERM and SIGINT end a server with exit code 0 before it takes them over itself.
+
+    At once, as nothing has been accepted yet; an exception could get lost in what is being imported.
+    """
 
     def end(*_: object) -> None:
-        raise _Ended
+        os._exit(0)
 
     before = {n: signal.signal(n, end) for n in (signal.SIGTERM, signal.SIGINT)}
     try:

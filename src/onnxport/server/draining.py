@@ -25,7 +25,7 @@ from onnxport.server.seat import Order, Seat
 log = logging.getLogger(__name__)
 
 LINGER = 3.0  # seconds until load balancers have seen that the server drains
-SETTLE = 0.25  # seconds in which a request on an open connection may still come in
+SETTLE = 0.5  # seconds in which a request on an open connection may still come in
 BACKLOG = 2048  # connections that queue until they are accepted
 BEATS = 10  # heartbeats a second
 

@@ -10,6 +10,8 @@ from collections.abc import Callable
 from ipaddress import ip_address
 from pathlib import Path
 
+import uvicorn
+
 from onnxport.errors import SettingsError
 from onnxport.modelfile import read_model_file
 from onnxport.predictor import Model
@@ -90,6 +92,7 @@ def several_workers(prepared: Prepared, on_ready: Callable[[], None]) -> int:
         configure_logging(prepared.settings.log_level)
         one_worker(prepared, seat)
 
+    _import_early()
     return Supervisor(
         work,
         prepared.settings.workers,
@@ -97,6 +100,19 @@ def several_workers(prepared: Prepared, on_ready: Callable[[], None]) -> int:
         on_end=prepared.listener.close,  # else callers would queue where nobody accepts them
         patience=prepared.settings.shutdown_timeout + MARGIN,
     ).run()
+
+
+def _import_early() -> None:
+    """What FastAPI and uvicorn import at their first use: once here, instead of half a new worker's start each time."""
+    from fastapi import FastAPI
+
+    import onnxport.server.app  # noqa: F401
+
+    app = FastAPI()
+    app.add_api_route("/", lambda: None)
+    config = uvicorn.Config(app, lifespan="off", ws="none", log_config=None)
+    config.load()
+    config.get_loop_factory()
 
 
 def configure_logging(level: str) -> None:

@@ -28,9 +28,9 @@ TICK = 0.5  # seconds between two looks at the heartbeats
 HANG = 5.0  # seconds of silence after which an event loop counts as hung
 GAP = 1.5  # seconds without a look, after which silence proves nothing: the machine slept
 TRIES = 5  # deaths in a row before readiness that end the server
-FIRST_DELAY, LONGEST_DELAY = 0.2, 5.0  # seconds until the next try; doubled each time
-SHORT_LIFE = 1.0  # seconds
-SHORT_LIVES = 3  # short lives in a row that are replaced at once
+DELAY, LONGEST_DELAY = 0.2, 5.0  # seconds until the next try; doubled each time
+SHORT_LIFE = 1.0  # seconds after readiness
+CHANCE, PATTERN = 5, 20  # short lives in a row that may be chance, and those that surely aren't
 HURRY = 2.0  # seconds that workers get to end after a second signal
 
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
@@ -65,8 +65,8 @@ class Supervisor:
 
     `work` calls `seat.ready()` once it serves, `seat.beat()` some ten times a second from then on, and does what it
     says; it returns when it has ended as it was told to. on_ready: called once, when all are ready for the first
-    time. on_end: called at the order to end; here the listening socket is closed. patience: seconds that workers get
-    from that order on.
+    time. on_death: told the index of each worker that has ended. on_end: called at the order to end; here the listening
+    socket is closed. patience: seconds that workers get from that order on.
     """
 
     def __init__(
@@ -75,6 +75,7 @@ class Supervisor:
         count: int,
         *,
         on_ready: Callable[[], None],
+        on_death: Callable[[int], None] = lambda _: None,
         on_end: Callable[[], None],
         patience: float,
     ) -> None:
@@ -84,7 +85,7 @@ class Supervisor:
                 "a load balancer"
             )
         self._work, self._count, self._patience = work, count, patience
-        self._on_ready, self._on_end = on_ready, on_end
+        self._on_ready, self._on_death, self._on_end = on_ready, on_death, on_end
         self._cells = memoryview(mmap.mmap(-1, 8 * (1 + count))).cast("Q")
         self._workers: list[_Worker] = []
         self._due = dict.fromkeys(range(count), 0.0)  # when which seat is to be taken
@@ -167,6 +168,7 @@ class Supervisor:
         self._hear(worker)
         worker.ear.close()
         self._workers.remove(worker)
+        self._on_death(worker.seat.index)
         lived = time.monotonic() - worker.since
         if self._order is not Order.SERVE:
             self._judge_end(worker)
@@ -190,7 +192,8 @@ class Supervisor:
         """At once, unless it is the latest of many that didn't live long."""
         index = worker.seat.index
         self._short_lives[index] = self._short_lives[index] + 1 if lived < SHORT_LIFE else 0
-        delay = _delay(self._short_lives[index] - SHORT_LIVES)
+        times = self._short_lives[index]
+        delay = _delay(max(1, times - PATTERN)) if times > CHANCE else 0.0
         self._due[index] = time.monotonic() + delay
         when = f"in {delay:.1f} s" if delay else "now"
         level = logging.WARNING if worker.process.exitcode or worker.reason else logging.INFO
@@ -285,6 +288,8 @@ def _live(work: Callable[[Seat], None], seat: SharedSeat) -> None:
     except Exception as err:
         log.exception("worker %d failed", seat.index + 1)
         seat.say(_FAILED, type(err).__name__)
+    finally:
+        logging.shutdown()  # nothing else waits for the last lines
 
 
 def _refusal(name: str, message: str) -> OnnxportError:
@@ -311,7 +316,7 @@ def _bell(signals: list[int]) -> Iterator[int]:
 
 def _delay(times: int) -> float:
     """Seconds to wait after so many failures in a row."""
-    return 0.0 if times <= 0 else min(FIRST_DELAY * 2.0 ** (times - 1), LONGEST_DELAY)
+    return min(DELAY * 2.0 ** (times - 1), LONGEST_DELAY)
 
 
 def _how(worker: _Worker) -> str:
