@@ -5,8 +5,11 @@ from __future__ import annotations
 import argparse
 import os
 import shutil
+import signal
 import sys
 import time
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 from benchmarks.serving import machine, report
@@ -35,6 +38,7 @@ def main() -> int:
         names = " and ".join(missing)
         print(f"error: {names} missing: run tools/system-packages nginx wrk", file=sys.stderr)
         return 1
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that the servers end too
     models, folder = BUILD / "models", BUILD / f"run-{os.getpid()}"
     bench = Bench(models, folder, args.rounds, args.seconds, machine.cores())
     results = Results(machine=machine.describe(bench.cores))
@@ -42,19 +46,28 @@ def main() -> int:
         _install_peers(results)
     os.sched_setaffinity(0, bench.load_cores)
     _note_cores(bench, results)
-    only = args.only or ([PEERS_SCENARIO] if args.peers else [*NAMES])
-    failed = False
-    for scenario in SCENARIOS:
-        if scenario.name in only:
-            failed |= not _run(scenario, args.servers, bench, results)
-    if STARTS in only:
-        _run_starts(bench, results)
+    only = args.only or ([PEERS_SCENARIO] if args.peers else NAMES)
+    runs = {s.name: partial(_run, s, args.servers, bench) for s in SCENARIOS}
+    runs[STARTS] = partial(_run_starts, bench)
+    failed = [
+        name for name, run in runs.items() if name in only and not _succeeds(name, run, results)
+    ]
     _finish(results, args.output)
     if failed:
-        print(f"the servers' logs: {folder}", file=sys.stderr)
-    else:
+        print(f"failed: {', '.join(failed)}; the servers' logs: {folder}", file=sys.stderr)
+    elif folder.exists():
         shutil.rmtree(folder)
-    return int(failed)
+    return int(bool(failed))
+
+
+def _succeeds(name: str, run: Callable[[Results], None], results: Results) -> bool:
+    try:
+        run(results)
+    except BenchmarkError as err:
+        print(f"error: {err}", file=sys.stderr, flush=True)
+        results.note(f"{name} failed: {err}")
+        return False
+    return True
 
 
 def _install_peers(results: Results) -> None:
@@ -65,26 +78,23 @@ def _install_peers(results: Results) -> None:
             results.note(peer.install())
 
 
-def _run(scenario: Scenario, only: list[str], bench: Bench, results: Results) -> bool:
-    """Runs a scenario and tells of it; False where it failed."""
+def _run(scenario: Scenario, only: list[str], bench: Bench, results: Results) -> None:
+    """Runs a scenario and tells of it. Raises BenchmarkError."""
     servers = [
         KNOWN[name]
         for name in scenario.servers
         if name in (only or KNOWN) and _is_here(name, results)
     ]
     if not servers or (scenario.name == PEERS_SCENARIO and not any(s.is_peer for s in servers)):
-        return True
+        return
     print(f"\n{scenario.name}: {scenario.told}", flush=True)
-    try:
-        for measurement in run_scenario(scenario, servers, bench, results.note):
-            results.measurements.append(measurement)
-            print(report.line(measurement, results), flush=True)
-    except BenchmarkError as err:
-        print(f"error: {err}", file=sys.stderr, flush=True)
-        results.note(f"{scenario.name} failed: {err}")
-        return False
+    for peer in PEERS:
+        if peer.server in servers:
+            results.note(peer.told)
+    for measurement in run_scenario(scenario, servers, bench, results.note):
+        results.measurements.append(measurement)
+        print(report.line(measurement, results), flush=True)
     print("\n".join(report.summary(scenario.name, results)), flush=True)
-    return True
 
 
 def _is_here(name: str, results: Results) -> bool:
@@ -97,6 +107,7 @@ def _is_here(name: str, results: Results) -> bool:
 
 
 def _run_starts(bench: Bench, results: Results) -> None:
+    """Measures cold starts and imports. Raises BenchmarkError."""
     print(f"\n{STARTS}: from the spawn to the first 200", flush=True)
     headers, asked = new_key(bench), workload("iris", bench.models)
     for start in measure_starts(

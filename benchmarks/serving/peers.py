@@ -40,6 +40,11 @@ class Peer:
         return self.server.name
 
     @property
+    def told(self) -> str:
+        """Its version and how it is tuned."""
+        return f"{self.requirements[0]}: {self.tuning}"
+
+    @property
     def is_installed(self) -> bool:
         stamp = FOLDER / self.name / "installed"
         return stamp.exists() and stamp.read_text("utf-8") == self._wanted

@@ -50,13 +50,19 @@ def goal_table(results: Results) -> str:
     return "\n".join([*lines, *(_goal_row(goal, goal.figure(results)) for goal in GOALS)])
 
 
+def wanted(goal: Goal) -> str:
+    """A goal's bound, as "≥ 0.8" or "≤ 60 µs"."""
+    return f"{'≤' if goal.at_most else '≥'} {_number(goal.bound)} {goal.unit}".rstrip()
+
+
 def _goal_row(goal: Goal, measured: float | None) -> str:
-    wanted = f"{'≤' if goal.at_most else '≥'} {_number(goal.bound)} {goal.unit}".rstrip()
     if measured is None:
-        return f"| {goal.name} | {wanted} | not measured | | |"
-    met = "yes" if goal.met_by(measured) else "no"
-    told = f"{_number(measured)} {goal.unit}".rstrip()
-    return f"| {goal.name} | {wanted} | {told} | {measured / goal.bound:.2f} | {met} |"
+        return f"| {goal.name} | {wanted(goal)} | not measured | | |"
+    told, met = (
+        f"{_number(measured)} {goal.unit}".rstrip(),
+        "yes" if goal.met_by(measured) else "no",
+    )
+    return f"| {goal.name} | {wanted(goal)} | {told} | {measured / goal.bound:.2f} | {met} |"
 
 
 def _number(value: float) -> str:
@@ -135,4 +141,7 @@ def write_json(results: Results, path: Path) -> None:
         | {"measured": goal.figure(results)}
         for goal in GOALS
     ]
-    path.write_text(json.dumps({**asdict(results), "goals": goals}, indent=1) + "\n", "utf-8")
+    told = {**asdict(results), "goals": goals}
+    for fields, measurement in zip(told["measurements"], results.measurements, strict=True):
+        fields["rate"] = measurement.load.rate
+    path.write_text(json.dumps(told, indent=1) + "\n", "utf-8")

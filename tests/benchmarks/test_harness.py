@@ -23,7 +23,7 @@ from benchmarks.serving.goals import GOALS
 from benchmarks.serving.load import Load
 from benchmarks.serving.process import BenchmarkError, Process, free_port
 from benchmarks.serving.records import Measurement, Results, Start
-from benchmarks.serving.report import doubts, goal_table
+from benchmarks.serving.report import doubts, goal_table, wanted
 from benchmarks.serving.servers import TUTORIAL, UVICORN, Answers, Place, Server
 from benchmarks.serving.verify import verify
 from benchmarks.serving.workloads import Workload, workload
@@ -258,3 +258,9 @@ def test_figures_that_nobody_should_trust_are_named() -> None:
         "iris-1: other programs had 15% of the cores; trust CPU µs alone",
         "workers: wrk was the limit of onnxport",
     ]
+
+
+def test_the_page_tells_the_goals(root: Path) -> None:
+    page = (root / "docs" / "8-performance.md").read_text("utf-8")
+    for goal in GOALS:
+        assert f"| {goal.name} | {wanted(goal)} |" in page
