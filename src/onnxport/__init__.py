@@ -11,7 +11,8 @@ if TYPE_CHECKING:
     from onnxport.errors import OnnxportError
     from onnxport.export import adopt, save
     from onnxport.predictor import Model, load
-    from onnxport.server import create_app, router
+    from onnxport.server.app import create_app
+    from onnxport.server.endpoints import router
 
 __all__ = [
     "Client",
@@ -31,9 +32,9 @@ _HOMES = {
     "Model": "onnxport.predictor",
     "OnnxportError": "onnxport.errors",
     "adopt": "onnxport.export.adopting",
-    "create_app": "onnxport.server",
+    "create_app": "onnxport.server.app",
     "load": "onnxport.predictor",
-    "router": "onnxport.server",
+    "router": "onnxport.server.endpoints",
     "save": "onnxport.export",
 }
 _EXTRA = {"adopt": "export", "save": "export"}

@@ -13,12 +13,12 @@ from typing import Self
 
 from onnxport.modelfile import read_model_file
 from onnxport.predictor import Model
-from onnxport.server.app import assemble
+from onnxport.server.board import Board
 from onnxport.server.draining import Server
 from onnxport.server.lane import Lane
+from onnxport.server.observer import Observer
 from onnxport.server.prepared import Prepared
 from onnxport.server.problems import Rendered
-from onnxport.server.protocol import GuardedProtocol
 from onnxport.server.rounds import Asked
 from onnxport.server.run import bind
 from onnxport.server.seat import Seat
@@ -27,39 +27,40 @@ from onnxport.session import open_session
 from onnxport.settings import Settings
 
 
-class Observer:
-    """Counts what the fast path answers, and how many requests at most in one turn."""
+class Watch:
+    """Sees what the fast path answers, on its way to the server's own observer, and how many requests in one turn."""
 
-    def __init__(self) -> None:
+    def __init__(self, observer: Observer) -> None:
+        self._observer, self.metrics = observer, observer.metrics
         self.hot, self.refusals, self.most = 0, 0, 0
 
     def answered(self, asked: Sequence[Asked], now: float, /) -> None:
         assert all(arrived <= now for *_, arrived in asked)
         self.hot += len(asked)
         self.most = max(self.most, len(asked))
+        self._observer.answered(asked, now)
 
     def refused(self, asked: Asked, told: Rendered, now: float, /) -> None:
         assert told.status >= 400
         assert asked[-1] <= now
         self.refusals += 1
+        self._observer.refused(asked, told, now)
 
 
 class Running:
     """A server in a thread. observer: counts what its fast path answers, if it has one."""
 
     def __init__(self, model_file: Path, settings: Settings, *, fast: bool) -> None:
-        self.observer = Observer()
         self._ready = threading.Event()
         self._listener = bind(settings)
-        prepared = Prepared(settings, self._listener, None, read_model_file(model_file))
-        self.service = open_service(Model(open_session(prepared.file)), settings)
-        self.lane = Lane(self.service, self.observer)
-        self.server = Server(
-            assemble(self.service),
-            prepared,
-            Seat(on_ready=self._ready.set),
-            http=self.lane.protocol if fast else GuardedProtocol,
-        )
+        file = read_model_file(model_file)
+        prepared = Prepared(settings, self._listener, None, file, Board(1))
+        self.service = open_service(Model(open_session(file)), settings)
+        self.lane = Lane(self.service)
+        self.observer = Watch(self.service.observer)
+        self.lane.protocol.rounds.observer = self.observer
+        seat = Seat(on_ready=self._ready.set)
+        self.server = Server(prepared, seat, self.service, self.lane if fast else None)
         self.port = int(self._listener.getsockname()[1])
         self._thread = threading.Thread(target=self.server.run, args=([self._listener],))
 

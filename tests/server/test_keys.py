@@ -126,9 +126,6 @@ def test_headers_that_are_no_http_let_nobody_in(server: str, name: str) -> None:
     assert predict(server, *BROKEN[name]).status in (400, 401, 431)
 
 
-@pytest.mark.xfail(
-    strict=True, reason="uvicorn's protocol adds trailers to the headers; GuardedProtocol must not"
-)
 def test_a_trailer_is_no_header(server: str) -> None:
     with calling(server) as caller:
         head = b"\r\n".join((*POST, b"Transfer-Encoding: chunked", b"Trailer: X-API-Key"))

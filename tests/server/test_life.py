@@ -34,7 +34,10 @@ def predict(url: str, rows: object) -> requests.Response:
 
 
 def test_health_answers_while_a_long_prediction_runs(model_file: ModelFile) -> None:
-    with start(model_file(models.slow())) as server, ThreadPoolExecutor() as pool:
+    with (
+        start(model_file(models.slow()), "--deadline", "60") as server,
+        ThreadPoolExecutor() as pool,
+    ):
         began = time.monotonic()
         long = pool.submit(predict, server.url, ROWS)
         time.sleep(0.3)
@@ -53,7 +56,7 @@ def test_health_answers_while_a_long_prediction_runs(model_file: ModelFile) -> N
 def test_what_was_accepted_is_answered_before_the_end(
     model_file: ModelFile, number: signal.Signals
 ) -> None:
-    server = start(model_file(models.slow()))
+    server = start(model_file(models.slow()), "--deadline", "60")
     with ThreadPoolExecutor() as pool:
         long = pool.submit(predict, server.url, ROWS)
         time.sleep(0.5)
@@ -109,7 +112,7 @@ def test_work_that_does_not_end_in_time_is_cut_off(model_file: ModelFile) -> Non
 
 
 def test_a_second_signal_hurries(model_file: ModelFile) -> None:
-    server = start(model_file(models.slow()))
+    server = start(model_file(models.slow()), "--deadline", "60")
     with ThreadPoolExecutor() as pool:
         long = pool.submit(predict, server.url, ROWS * 5)
         time.sleep(0.5)
@@ -154,14 +157,14 @@ def test_memory_stays_flat_under_an_oversize_body(model_file: ModelFile, *, decl
 
 
 def test_it_says_where_it_listens_in_one_plain_line(model_file: ModelFile) -> None:
-    with start(model_file(models.iris())) as server:
+    with start(model_file(models.iris()), "--log-format", "text") as server:
         url = server.url
-    assert f"listening on {url} (1 worker)\n" in server.stderr
     assert server.stderr == [f"listening on {url} (1 worker)\n", "draining\n", "stopped\n"]
 
 
 def test_an_accepted_mismatch_is_loud(model_file: ModelFile) -> None:
-    with start(model_file(models.reciprocal(accepted_mismatch=True))) as server:
+    path = model_file(models.reciprocal(accepted_mismatch=True))
+    with start(path, "--log-format", "text") as server:
         facts = requests.get(f"{server.url}/model", timeout=5).json()
         assert facts["parity"]["accepted_mismatch"] is True
     assert any(line.startswith("warning: ") and "allow_mismatch" in line for line in server.stderr)
@@ -196,7 +199,7 @@ def test_serve_guards_its_connections(running: Callable[..., str]) -> None:
 
 
 def test_a_root_path_and_an_upgrade_log_nothing(model_file: ModelFile) -> None:
-    with start(model_file(models.iris()), "--root-path", "/iris") as server:
+    with start(model_file(models.iris()), "--root-path", "/iris", "--log-format", "text") as server:
         url = server.url
         upgrade = {"Connection": "Upgrade", "Upgrade": "websocket"}
         assert requests.get(f"{url}/docs", headers=upgrade, timeout=5).status_code == 200

@@ -116,6 +116,7 @@ def test_only_the_routes_meant_to_be_called_are_described() -> None:
         "/model": ["get"],
         "/health/live": ["get"],
         "/health/ready": ["get"],
+        "/metrics": ["get"],
     }
     assert paths["/predict"]["post"]["operationId"] == "predict"
 

@@ -8,6 +8,7 @@ import signal
 import socket
 import ssl
 import subprocess
+import time
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import suppress
@@ -141,6 +142,30 @@ def test_who_speaks_no_tls_gets_nothing_and_disturbs_nobody(
     caller.close()
     for connection in silent:
         connection.close()
+
+
+def test_who_never_shakes_hands_is_sent_away(server: ServerProcess) -> None:
+    place = urlsplit(server.url)
+    with socket.create_connection((place.hostname, place.port), timeout=20) as silent:
+        began = time.monotonic()
+        assert silent.recv(1) == b""
+        assert 4 < time.monotonic() - began < 8
+
+
+def test_an_idle_caller_does_not_hold_up_the_end(model_file: ModelFile, files: Files) -> None:
+    """Neither one that doesn't answer the end of TLS, because it isn't reading."""
+    told = ("--tls-cert", files.cert, "--tls-key", files.key)
+    server = ServerProcess("serve", model_file(models.reciprocal()), "--port", "0", *told)
+    context = ssl.create_default_context(cafile=files.ca)
+    place = urlsplit(server.url)
+    idle = http.client.HTTPSConnection("127.0.0.1", place.port, context=context, timeout=20)
+    idle.request("GET", "/health/live")
+    assert idle.getresponse().read() == b'{"status":"live"}'
+    began = time.monotonic()
+    assert server.stop() == 0
+    assert time.monotonic() - began < 4
+    assert "error" not in server.log
+    idle.close()
 
 
 def test_the_client_of_onnxport(server: ServerProcess) -> None:

@@ -107,6 +107,6 @@ def _check(target: str, model: Path | None, key: Path | None, timeout: float) ->
 @click.argument("model", type=click.Path(path_type=Path))
 def openapi(model: Path) -> None:
     """Print the API's OpenAPI description as JSON."""
-    from onnxport.server import create_app
+    from onnxport.server.app import create_app
 
     click.echo(json.dumps(create_app(model).openapi(), indent=2, ensure_ascii=False))

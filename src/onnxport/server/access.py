@@ -5,20 +5,14 @@ from __future__ import annotations
 import hmac
 import os
 import re
-import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from starlette._utils import get_route_path
-from starlette.types import ASGIApp, Receive, Scope, Send
-
 from onnxport.errors import Detail, RequestError
-from onnxport.server import problems
 from onnxport.server.hosts import Hosts, read_hosts
 from onnxport.server.keyring import Keyring, open_keyring
 from onnxport.server.problems import BadHost, Unauthorized
-from onnxport.server.request_ids import request_id
-from onnxport.server.routes import Route, route_of
+from onnxport.server.routes import Route
 from onnxport.settings import Settings, listed
 
 HeaderPairs = Sequence[tuple[bytes, bytes]]
@@ -115,38 +109,6 @@ def presented(headers: HeaderPairs) -> bytes:
     if not all(hmac.compare_digest(keys[0], key) for key in keys):
         raise unauthorized(_TWICE)
     return keys[0]
-
-
-class Guard:
-    """ASGI middleware: refuses what Access refuses, and notes the key's id in the scope for the logs.
-
-    It judges the path that the router compares, never a URL put together from the Host header.
-    """
-
-    def __init__(self, app: ASGIApp, *, access: Access) -> None:
-        self._app, self._access = app, access
-        self._refreshed = time.monotonic()
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] not in ("http", "websocket"):
-            await self._app(scope, receive, send)
-            return
-        self._refresh()
-        verdict = self._access.judge(route_of(get_route_path(scope)), scope["headers"])
-        scope[KEY_ID] = verdict.key_id
-        if verdict.refusal is None:
-            await self._app(scope, receive, send)
-        elif scope["type"] == "websocket":
-            await send({"type": "websocket.close", "code": 1008})
-        else:
-            await problems.answer(verdict.refusal, request_id(scope))(scope, receive, send)
-
-    def _refresh(self) -> None:
-        """Under another server than ours nobody else does it."""
-        now = time.monotonic()
-        if now - self._refreshed >= REFRESH:
-            self._refreshed = now
-            self._access.refresh()
 
 
 _HOW = "send it as 'Authorization: Bearer KEY' or as 'X-API-Key: KEY'"

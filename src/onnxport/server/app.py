@@ -10,13 +10,15 @@ from starlette.exceptions import HTTPException
 from starlette.types import Receive, Scope, Send
 
 from onnxport.predictor import Model
-from onnxport.server import cors, problems
-from onnxport.server.access import Access, Guard
+from onnxport.server import cors
+from onnxport.server.access import Access
 from onnxport.server.documentation import documentation
-from onnxport.server.endpoints import model_routes
+from onnxport.server.endpoints import metrics_routes, model_routes
+from onnxport.server.guard import Guard
+from onnxport.server.observed import Observed
 from onnxport.server.operations import guard_operations, hoist_components, operation_id
 from onnxport.server.readiness import Readiness
-from onnxport.server.request_ids import RequestIds, request_id
+from onnxport.server.request_ids import RequestIds, respond
 from onnxport.server.service import Service, open_service
 from onnxport.settings import Settings, read_settings
 
@@ -68,14 +70,16 @@ def assemble(service: Service) -> ModelApp:
     )
     app.readiness, app.access, app.prefix = service.readiness, service.access, told.root_path
     app.include_router(model_routes(service))
+    app.include_router(metrics_routes(service.observer.metrics))
     app.include_router(documentation(title=manifest.name))
     app.add_middleware(Guard, access=service.access)  # what is added later is asked earlier
     cors.allow(app, told.cors_origins)
     app.add_middleware(RequestIds, readiness=service.readiness)
+    app.add_middleware(Observed, observer=service.observer)
     app.add_exception_handler(HTTPException, _answer)
     app.add_exception_handler(Exception, _answer)
     return app
 
 
 async def _answer(request: Request, err: Exception) -> Response:
-    return problems.answer(err, request_id(request.scope))
+    return respond(err, request.scope)

@@ -52,6 +52,7 @@ QUEUE, INFERENCE = _plan.histogram(SECONDS), _plan.histogram(SECONDS)
 BATCH = _plan.histogram(ROWS)
 REJECTED = {reason: _plan.take() for reason in REASONS}
 LOST, LOG_DROPPED, RESTARTS = (_plan.take() for _ in range(3))
+IN_USE = _plan.take()  # 1 as soon as the part has had an owner
 _PAGE = 512  # cells; parts on pages of their own share no cache line
 PART = -(-_plan.size // _PAGE) * _PAGE
 
@@ -74,16 +75,14 @@ class Board:
         """The part of a worker, for the process that calls this: gauges at zero, counters as they were left."""
         part = self._part(worker)
         self._reset(part)
+        part[RESTARTS] += part[IN_USE]
+        part[IN_USE] = 1.0
         part[PID], part[BORN] = float(os.getpid()), born(os.getpid())
         return part
 
     def vacate(self, worker: int) -> None:
         """Says that a worker's process has ended; its counters stay, and its successor goes on from them."""
         self._reset(self._part(worker))
-
-    def restarted(self) -> None:
-        """Counts one replaced worker. Only for the process that has made the board."""
-        self._part(self._workers)[RESTARTS] += 1.0
 
     def sums(self) -> list[float]:
         """Every figure, added up over all parts."""

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import re
-
-from starlette.applications import Starlette
-from starlette.middleware.cors import CORSMiddleware
+from typing import TYPE_CHECKING
 
 from onnxport.errors import SettingsError, shorten
 from onnxport.server.request_ids import HEADER
 from onnxport.settings import listed
+
+if TYPE_CHECKING:
+    from starlette.applications import Starlette
 
 _ORIGIN = re.compile(r"\*|[a-z][a-z0-9+.-]*://[^/\s?#@*]+")
 
@@ -33,6 +34,8 @@ def allow(app: Starlette, setting: str) -> None:
     """
     named = origins(setting)
     if named:
+        from starlette.middleware.cors import CORSMiddleware
+
         app.add_middleware(
             CORSMiddleware,
             allow_origins=named,

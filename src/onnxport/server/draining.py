@@ -14,13 +14,16 @@ import time
 from collections.abc import Callable, Collection, Iterator
 from ipaddress import ip_address
 from types import FrameType
+from typing import Any
 
 import uvicorn
 
-from onnxport.server.app import ModelApp
+from onnxport.server.deferred import Deferred
+from onnxport.server.lane import Lane
 from onnxport.server.prepared import Prepared
 from onnxport.server.protocol import GuardedProtocol
 from onnxport.server.seat import Order, Seat
+from onnxport.server.service import Service
 
 log = logging.getLogger(__name__)
 
@@ -28,24 +31,22 @@ LINGER = 3.0  # seconds until load balancers have seen that the server drains
 SETTLE = 0.5  # seconds in which a request on an open connection may still come in
 BACKLOG = 2048  # connections that queue until they are accepted
 BEATS = 10  # heartbeats a second
+HANDSHAKE = 5.0  # seconds that a TLS handshake may take, as a request's headers may
+FAREWELL = 0.5  # seconds in which a caller may answer the end of TLS
 
 
 class Server(uvicorn.Server):
     """uvicorn that does what its seat says and tells readiness at once.
 
-    http: the protocol class of its connections. every_second: called about once a second, until the end.
+    lane: its fast path; without one, everything is FastAPI's.
     """
 
     def __init__(
-        self,
-        app: ModelApp,
-        prepared: Prepared,
-        seat: Seat,
-        *,
-        http: type[asyncio.Protocol] = GuardedProtocol,
-        every_second: Callable[[], None] = lambda: None,
+        self, prepared: Prepared, seat: Seat, service: Service, lane: Lane | None = None
     ) -> None:
-        self._app, self._seat, self._every_second = app, seat, every_second
+        self._seat, self._readiness, self._lane = seat, service.readiness, lane
+        self._app = Deferred(service, self._end_broken)
+        self.is_broken = False
         self._listener = prepared.listener
         self._order, self._ends_at, self._gives_up_at = Order.SERVE, math.inf, math.inf
         settings, tls = prepared.settings, prepared.tls
@@ -54,8 +55,8 @@ class Server(uvicorn.Server):
         self._linger = min(LINGER, settings.shutdown_timeout / 3) if reached else 0.0
         super().__init__(
             uvicorn.Config(
-                app,
-                http=http,
+                self._app,
+                http=lane.protocol if lane else GuardedProtocol,
                 ws="none",
                 lifespan="off",
                 log_config=None,
@@ -70,9 +71,20 @@ class Server(uvicorn.Server):
         )
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        await super().startup(sockets)
+        await super().startup(sockets=[])  # uvicorn sets no limits to TLS's own conversations
+        loop = asyncio.get_running_loop()
+        for listener in sockets or []:
+            self.servers.append(
+                await loop.create_server(
+                    self._protocol, sock=listener, backlog=BACKLOG, **self._tls
+                )
+            )
         self._pulse = asyncio.create_task(self._beat())
         self._seat.ready()
+        self._app.begin()
+
+    def _end_broken(self) -> None:
+        self.is_broken = self.should_exit = True
 
     async def _beat(self) -> None:
         """As long as the event loop turns, so also while it drains."""
@@ -83,8 +95,10 @@ class Server(uvicorn.Server):
             await asyncio.sleep(1 / BEATS)
 
     def _run_every_second(self) -> None:
+        if self._lane is None:
+            return
         try:
-            self._every_second()
+            self._lane.every_second(self.server_state.connections)
         except Exception:
             log.exception("what is done every second failed")
 
@@ -103,7 +117,9 @@ class Server(uvicorn.Server):
             return
         first, self._order = self._order is Order.SERVE, order
         if first:
-            self._app.readiness.drain()
+            self._readiness.drain()
+            if self._lane:
+                self._lane.forget(self.server_state.connections)
             self._seat.drains()
         if order is Order.CUT_OFF:
             self.should_exit = self.force_exit = True
@@ -124,6 +140,17 @@ class Server(uvicorn.Server):
         self.config.timeout_graceful_shutdown = left  # type: ignore[assignment]
         await super().shutdown(sockets)
 
+    @property
+    def _tls(self) -> dict[str, Any]:
+        """How connections are encrypted, if they are, and how long the handshake and the farewell may take."""
+        if self.config.ssl is None:
+            return {}
+        return {
+            "ssl": self.config.ssl,
+            "ssl_handshake_timeout": HANDSHAKE,
+            "ssl_shutdown_timeout": FAREWELL,
+        }
+
     def _queued(self) -> Iterator[socket.socket]:
         """Connections that the kernel has accepted, and nobody else."""
         with contextlib.suppress(OSError):
@@ -133,7 +160,7 @@ class Server(uvicorn.Server):
     async def _attend(self, caller: socket.socket) -> None:
         loop = asyncio.get_running_loop()
         with contextlib.suppress(OSError):
-            await loop.connect_accepted_socket(self._protocol, caller, ssl=self.config.ssl)
+            await loop.connect_accepted_socket(self._protocol, caller, **self._tls)
 
     def _protocol(self) -> asyncio.Protocol:
         protocol: Callable[..., asyncio.Protocol] = self.config.http_protocol_class

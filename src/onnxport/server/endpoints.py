@@ -15,14 +15,16 @@ from onnxport.predictor import Model
 from onnxport.server import problems
 from onnxport.server.body import read_body
 from onnxport.server.facts import model_facts
+from onnxport.server.metrics import Metrics
 from onnxport.server.operations import (
     Operation,
     health_operation,
+    metrics_operation,
     model_operation,
     predict_operation,
 )
 from onnxport.server.readiness import Readiness
-from onnxport.server.request_ids import HEADER, request_id
+from onnxport.server.request_ids import HEADER, request_id, respond
 from onnxport.server.scheduler import Scheduler
 from onnxport.server.service import Service, open_service
 from onnxport.settings import Settings, read_settings
@@ -37,7 +39,8 @@ def router(model: str | Path | bytes | Model, *, settings: Settings | None = Non
 
     For `app.include_router(onnxport.router(model), prefix="/iris")`: the application's own /docs then shows this
     model's types, and errors on these routes keep onnxport's shape, whatever the application does with its own.
-    settings: by default from the environment; only the limits count here.
+    settings: by default from the environment; only the limits count here. Neither API keys nor hosts do: who may call
+    is the application's to decide, by `dependencies=` of `include_router` or its own middleware.
     Raises ModelFileError, SettingsError.
     """
     return model_routes(open_service(model, settings or read_settings()))
@@ -64,6 +67,18 @@ def _add_health(routes: APIRouter, readiness: Readiness) -> None:
     _add(routes, "/health/ready", ready, health_operation("Can it take traffic?", can_refuse=True))
     for alias in ("/healthz", "/ping"):
         _add(routes, alias, ready, None)
+
+
+def metrics_routes(metrics: Metrics) -> APIRouter:
+    """GET /metrics, for Prometheus."""
+    routes = APIRouter()
+
+    async def tell(request: Request) -> Response:
+        content, media_type = metrics.render(request.headers.get("accept", ""))
+        return Response(content, headers={"content-type": media_type})
+
+    _add(routes, "/metrics", tell, metrics_operation())
+    return routes
 
 
 def _predict(scheduler: Scheduler, *, max_body: int) -> Endpoint:
@@ -159,7 +174,7 @@ def _answered(endpoint: Endpoint) -> Endpoint:
         except ClientDisconnect:
             return Response(status_code=400)  # nobody is left to read it
         except Exception as err:
-            return problems.answer(err, request_id(request.scope))
+            return respond(err, request.scope)
         response.headers[HEADER] = request_id(request.scope)
         return response
 

@@ -20,6 +20,9 @@ from uvicorn.config import Config
 from uvicorn.server import ServerState
 
 from onnxport.server.heads import Block, Head, Heads
+from onnxport.server.logs import Answered
+from onnxport.server.observer import Observer, address
+from onnxport.server.problems import Rendered
 from onnxport.server.protocol import GuardedProtocol
 from onnxport.server.request_ids import decide, new_id, sent_id
 from onnxport.server.rounds import Rounds
@@ -37,22 +40,25 @@ class Turn:
         "message_event",
         "response_complete",
         "response_started",
+        "scope",
     )
 
     def __init__(self) -> None:
         self.disconnected = self.response_started = False
         self.response_complete = self.keep_alive = True
         self.message_event = self
+        self.scope: dict[str, Any] = {}
 
     def set(self) -> None:
         """Nobody waits for more of a hot request."""
 
 
 class FastProtocol(GuardedProtocol):
-    """A connection of the fast path. heads, rounds: those of its process, which a subclass sets."""
+    """A connection of the fast path. heads, rounds, observer: those of its process, which a subclass sets."""
 
     heads: Heads
     rounds: Rounds
+    observer: Observer
     send_seconds = 30.0  # that a caller may take to read an answer
 
     def __init__(
@@ -107,6 +113,7 @@ class FastProtocol(GuardedProtocol):
         turn = self._turn
         turn.response_complete = True
         if turn.disconnected:
+            self.rounds.gone += 1
             return
         if self._is_plain:
             self.transport.write(response)
@@ -203,9 +210,25 @@ class FastProtocol(GuardedProtocol):
         if head is None:
             super().accept_end()
             return
+        if head.health:
+            self._tell_health(*head.health)
+            return
         body = b"".join(self._parts)
         self._parts.clear()
         self._ask(body, decide(sent_id(self.headers)).encode(), head)
+
+    def _tell_health(self, path: str, content: bytes) -> None:
+        now, known_as = _now(), decide(sent_id(self.headers))
+        self._last = now
+        self.answer(self.rounds.good(content, known_as.encode()))
+        request = Answered(known_as, "GET", path, 200, _now() - now, address(self.client))
+        self.observer.note("health", request, _now())
+
+    def note_refusal(self, told: Rendered) -> None:
+        now, client = _now(), address(self.client)
+        known_as = dict(told.headers)[b"x-request-id"].decode("ascii")
+        request = Answered(known_as, "-", "-", told.status, 0.0, client)
+        self.observer.note("other", request, now, told.code)
 
     # ------------------------------------------------------------------------- idle, slow
 

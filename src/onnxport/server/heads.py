@@ -9,8 +9,8 @@ difference.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass, field
 
 import httptools
 
@@ -19,8 +19,17 @@ from onnxport.server.access import Access, HeaderPairs
 from onnxport.server.body import refuse_media
 from onnxport.server.readiness import Readiness
 
+NO_HEADERS: Mapping[str, str] = {}
+
 MAX_BLOCK = 1024  # bytes of a block that is remembered
 MAX_BLOCKS = 4096  # how many are
+
+# Health is told before FastAPI is there.
+_READY = b'{"status":"ready"}'
+HEALTH = {
+    b"/health/live": b'{"status":"live"}',
+    **dict.fromkeys((b"/health/ready", b"/healthz", b"/ping"), _READY),
+}
 
 _END = b"\r\n\r\n"
 _NAME = b"x-request-id"
@@ -31,10 +40,16 @@ _UNUSUAL = frozenset({b"transfer-encoding", b"expect", b"upgrade", b"te", b"trai
 
 @dataclass(frozen=True, slots=True)
 class Head:
-    """What is known of a hot request before its body. length: of the body, in bytes."""
+    """What is known of a hot request before its body.
+
+    length: of the body, in bytes. health: for a health check that needs no body, the path and the answer. traced: the
+    headers that a trace needs, where there are traces.
+    """
 
     length: int
     key_id: str | None
+    health: tuple[str, bytes] | None = None
+    traced: Mapping[str, str] = field(default_factory=dict)
 
 
 class Block:
@@ -56,12 +71,19 @@ class Heads:
     """Judges heads for one process: `judge` those that a connection's parser has read, `find` those seen before.
 
     max_body: bytes of the longest body of a hot request. is_cors: answers to pages of other origins need more headers.
+    traced: names of the headers that traces need, in lower case.
     """
 
     def __init__(
-        self, access: Access, readiness: Readiness, *, max_body: int, is_cors: bool
+        self,
+        access: Access,
+        readiness: Readiness,
+        *,
+        max_body: int,
+        is_cors: bool,
+        traced: Collection[bytes] = (),
     ) -> None:
-        self._access, self._readiness = access, readiness
+        self._access, self._readiness, self._traced = access, readiness, traced
         self._max_body, self._is_cors = max_body, is_cors
         self._known: dict[bytes, Head | None] = {}
         self._seen: set[bytes] = set()
@@ -74,11 +96,16 @@ class Heads:
     def judge(
         self, parser: httptools.HttpRequestParser, url: bytes, headers: HeaderPairs
     ) -> Head | None:
-        """What is known of a request, if it's hot: a plain POST of a short JSON body to /predict, with a right key.
+        """What is known of a request, if it's hot: a plain POST of a short JSON body to /predict, with a right key; or
+        a plain health check.
 
         Only asked when the parser has read the whole head; headers: with names in lower case.
         """
-        if self._readiness.draining or url != b"/predict" or parser.get_method() != b"POST":
+        if self._readiness.draining:
+            return None
+        if url in HEALTH and parser.get_method() == b"GET":
+            return self._judge_health(parser, url, headers)
+        if url != b"/predict" or parser.get_method() != b"POST":
             return None
         if parser.get_http_version() != "1.1" or not parser.should_keep_alive():
             return None
@@ -93,7 +120,21 @@ class Heads:
         if not 0 < length <= self._max_body or not _is_json(headers):
             return None
         verdict = self._access.judge("predict", headers)
-        return None if verdict.refusal else Head(length, verdict.key_id)
+        if verdict.refusal:
+            return None
+        traced = {n.decode(): v.decode("latin-1") for n, v in headers if n in self._traced}
+        return Head(length, verdict.key_id, traced=traced)
+
+    def _judge_health(
+        self, parser: httptools.HttpRequestParser, url: bytes, headers: HeaderPairs
+    ) -> Head | None:
+        names = [name for name, _ in headers]
+        plain = _UNUSUAL.isdisjoint(names) and b"content-length" not in names
+        if not plain or parser.get_http_version() != "1.1" or not parser.should_keep_alive():
+            return None
+        if self._is_cors and b"origin" in names:
+            return None
+        return Head(0, None, (url.decode("ascii"), HEALTH[url]))
 
     def find(self, data: bytes) -> Block | None:
         """The block that data begins with, if it was seen before and is hot."""
@@ -124,7 +165,10 @@ class Heads:
     def _learn(self, key: bytes, block: bytes) -> Head | None:
         if len(self._known) >= MAX_BLOCKS:
             self._known.clear()
-        head = self._known[key] = read(block, self.judge)
+        head = read(block, self.judge)
+        if head is not None and head.health:  # rare enough for the connection's own parser
+            head = None
+        self._known[key] = head
         return head
 
 

@@ -8,27 +8,34 @@ from typing import Any
 
 from onnxport.server.fast import FastProtocol
 from onnxport.server.heads import Heads
-from onnxport.server.rounds import Observer, Rounds
+from onnxport.server.protocol import Limits
+from onnxport.server.rounds import Rounds
 from onnxport.server.scheduler import SMALL_BODY
 from onnxport.server.service import Service
+from onnxport.server.tracing import HEADERS
 
 
 class Lane:
     """The fast path of one process. `protocol` is the class of its connections."""
 
-    def __init__(self, service: Service, observer: Observer) -> None:
+    def __init__(self, service: Service) -> None:
         self._access, self._scheduler = service.access, service.scheduler
+        self._metrics = service.observer.metrics
         settings = service.settings
         self._heads = Heads(
             service.access,
             service.readiness,
             max_body=min(settings.max_body, SMALL_BODY),
             is_cors=bool(settings.cors_origins),
+            traced=[name.encode() for name in HEADERS] if service.observer.tracer else (),
         )
-        rounds = Rounds(service.scheduler, observer)
-        self.protocol = type(
-            "ProcessProtocol", (FastProtocol,), {"heads": self._heads, "rounds": rounds}
-        )
+        of_process = {
+            "heads": self._heads,
+            "rounds": Rounds(service.scheduler, service.observer),
+            "observer": service.observer,
+            "limits": Limits(connections=settings.max_connections),
+        }
+        self.protocol: type[FastProtocol] = type("ProcessProtocol", (FastProtocol,), of_process)
         self._generation = service.access.generation
 
     def every_second(self, connections: Collection[Any]) -> None:
@@ -38,6 +45,7 @@ class Lane:
             self._generation = self._access.generation
             self.forget(connections)
         self._scheduler.give_up_late()
+        self._metrics.connections(len(connections))
         now = time.perf_counter()
         for connection in list(connections):
             connection.sweep(now)

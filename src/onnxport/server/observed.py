@@ -10,21 +10,21 @@ from starlette._utils import get_route_path
 from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from onnxport.server import problems
 from onnxport.server.access import KEY_ID
 from onnxport.server.board import OTHER
+from onnxport.server.heads import NO_HEADERS
 from onnxport.server.logs import Answered
-from onnxport.server.observer import NO_HEADERS, Observer, address
-from onnxport.server.request_ids import request_id
+from onnxport.server.observer import Observer, address
+from onnxport.server.problems import REFUSED
+from onnxport.server.protocol import TAKEN
+from onnxport.server.request_ids import request_id, respond
 from onnxport.server.routes import route_of
 from onnxport.server.tracing import HEADERS
 
 log = logging.getLogger(__name__)
 
 # What others leave in a scope.
-REFUSED = "onnxport.refused"  # the code of the error that is the answer
 GONE = "onnxport.gone"  # true where the connection is lost, and nobody got the answer
-TAKEN = "onnxport.taken"  # true where the connection answers in the application's place, and tells the observer
 
 # Where nobody has left why.
 _REASONS = {
@@ -111,7 +111,7 @@ class Observed:
 
 async def _fail(err: Exception, known_as: str, scope: Scope, exchange: _Exchange) -> None:
     if exchange.status == 0:
-        await problems.answer(err, known_as)(scope, exchange.receive, exchange.send)
+        await respond(err, scope)(scope, exchange.receive, exchange.send)
     elif exchange.status != 500:  # whoever answered that has logged the error
         told = {"request_id": known_as}
         log.error("request %s failed in its answer", known_as, exc_info=err, extra=told)

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from onnxport.predictor import Model
 from onnxport.server import tracing
 from onnxport.server.board import Board
+from onnxport.server.heads import NO_HEADERS
 from onnxport.server.incidents import Incidents
 from onnxport.server.logs import AccessLog, Answered, Log
 from onnxport.server.metrics import Metrics
@@ -16,8 +17,6 @@ from onnxport.server.rounds import Asked
 from onnxport.server.tracing import Tracer
 from onnxport.session import describe_runtime
 from onnxport.settings import Settings
-
-NO_HEADERS: Mapping[str, str] = {}
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +28,7 @@ class Observer:
 
     metrics: Metrics
     incidents: Incidents
-    log: Log
+    log: Log | None = None
     access_log: AccessLog | None = None
     tracer: Tracer | None = None
 
@@ -38,12 +37,13 @@ class Observer:
         self.metrics.answered("predict", 200, [one[4] for one in asked], now)
         is_slow = self.incidents.is_slow(now - asked[0][4])
         if is_slow or self.access_log is not None or self.tracer is not None:
-            self._tell([_request(one, 200, now) for one in asked], now, "/predict", NO_HEADERS)
+            told = [(_request(one, 200, now), one[3].traced) for one in asked]
+            self._tell(told, now, "/predict")
 
     def refused(self, asked: Asked, told: Rendered, now: float) -> None:
         """Takes note of one request that the fast path has answered with an error."""
         request = _request(asked, told.status, now)
-        self.note("predict", request, now, told.code, template="/predict")
+        self.note("predict", request, now, told.code, template="/predict", headers=asked[3].traced)
 
     def note(
         self,
@@ -64,33 +64,34 @@ class Observer:
             self.metrics.rejected(reason)
             if request.status != 500:  # whoever answered that has logged the error itself
                 self.incidents.refused(reason, request)
-        self._tell((request,), now, template, headers)
+        self._tell([(request, headers)], now, template)
 
     def close(self) -> None:
         """At the worker's end: what was held back is told, what was recorded is sent; for a bounded time."""
         self.incidents.close()
         if self.tracer is not None:
             self.tracer.close()
-        self.log.sink.flush()
+        if self.log is not None:
+            self.log.sink.flush()
 
     def _tell(
         self,
-        requests: Sequence[Answered],
+        told: Sequence[tuple[Answered, Mapping[str, str]]],
         now: float,
         template: str | None,
-        headers: Mapping[str, str],
     ) -> None:
-        for request in requests:
+        """Requests, and of each the headers that its trace needs."""
+        for request, _ in told:
             self.incidents.answered(request)
         if self.access_log is not None:
-            self.access_log.write(requests)
+            self.access_log.write([request for request, _ in told])
         if self.tracer is not None:
-            for request in requests:
+            for request, headers in told:
                 self.tracer.request(request, now, template=template, headers=headers)
 
 
 def open_observer(
-    model: Model, settings: Settings, *, log: Log, board: Board, worker: int
+    model: Model, settings: Settings, *, log: Log | None, board: Board, worker: int
 ) -> Observer:
     """What watches one worker; in its process, after the fork. worker: its place on the board, from 0."""
     manifest = model.manifest
@@ -102,12 +103,13 @@ def open_observer(
         digest=model.file.digest,
         runtime=describe_runtime()["onnxruntime"],
     )
-    log.sink.report_to(metrics.log_dropped)
+    if log is not None:
+        log.sink.report_to(metrics.log_dropped)
     return Observer(
         metrics,
         Incidents(slow=settings.slow_request / 1000),
         log,
-        AccessLog(log) if settings.access_log else None,
+        AccessLog(log) if settings.access_log and log is not None else None,
         tracing.start(
             model=manifest.name,
             version=manifest.version,

@@ -68,6 +68,18 @@ def model_operation() -> Operation:
     }
 
 
+def metrics_operation() -> Operation:
+    """GET /metrics."""
+    told = {"text/plain": {"schema": {"type": "string"}}}
+    return {
+        "summary": "Figures for Prometheus",
+        "responses": {
+            "200": {"description": "All figures, of all workers.", "content": told},
+            "500": _error(500, RuntimeError()),
+        },
+    }
+
+
 def health_operation(summary: str, *, can_refuse: bool) -> Operation:
     """The health routes."""
     told = _response("All is well.", schema.health_schema())

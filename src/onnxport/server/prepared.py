@@ -7,6 +7,7 @@ import ssl
 from dataclasses import dataclass
 
 from onnxport.modelfile import ModelFile
+from onnxport.server.board import Board
 from onnxport.settings import Settings
 
 
@@ -18,6 +19,7 @@ class Prepared:
     listener: socket.socket
     tls: ssl.SSLContext | None
     file: ModelFile
+    board: Board
 
     @property
     def url(self) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, MutableMapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 RETRY_AFTER = "1"
+REFUSED = "onnxport.refused"  # in an ASGI scope: the code of the error that is the answer
 
 
 class UnsupportedMediaType(RequestError):
@@ -147,11 +148,12 @@ def render(err: Exception, request_id: str) -> Rendered:
     return Rendered(problem.status, problem.details[0].code, pairs, content)
 
 
-def answer(err: Exception, request_id: str) -> Response:
-    """The same as a response of Starlette's."""
+def respond(err: Exception, request_id: str, scope: MutableMapping[str, Any]) -> Response:
+    """The same as a response of Starlette's. Leaves its code in the ASGI scope, for whoever counts."""
     from starlette.responses import Response  # not needed where no application is
 
     rendered = render(err, request_id)
+    scope[REFUSED] = rendered.code
     response = Response(rendered.content, status_code=rendered.status)
     response.raw_headers = rendered.headers
     return response

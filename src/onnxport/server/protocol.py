@@ -3,29 +3,28 @@
 from __future__ import annotations
 
 import http
-import logging
 from asyncio import TimerHandle, Transport
 from collections.abc import Callable, Sized
 from dataclasses import dataclass
 from typing import Any
-from uuid import uuid4
 
 import httptools
-import orjson
 from starlette.exceptions import HTTPException
 from uvicorn.config import Config
 from uvicorn.protocols.http.flow_control import FlowControl
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 from uvicorn.server import ServerState
 
+from onnxport.errors import OverloadedError
 from onnxport.server import problems
+from onnxport.server.request_ids import new_id
 
-log = logging.getLogger(__name__)
+TAKEN = "onnxport.taken"  # in an ASGI scope: true where the connection answers in the application's place
 
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """What a connection takes: bytes, numbers of headers, seconds.
+    """What a connection takes: bytes, numbers of headers, seconds; and how many there may be of it.
 
     Headers must be complete `header_seconds` after their first byte. A body may take as long as every
     `body_seconds` bring `body_rate` bytes a second on average. `linger`: how long a refused caller is listened to,
@@ -38,6 +37,7 @@ class Limits:
     body_seconds: float = 15.0
     body_rate: int = 1024
     linger: float = 1.0
+    connections: int = 4096
 
 
 def limited(limits: Limits) -> type[GuardedProtocol]:
@@ -73,6 +73,8 @@ class GuardedProtocol(HttpToolsProtocol):
         self.timeout_keep_alive_task = self.loop.call_later(
             self.timeout_keep_alive, self.timeout_keep_alive_handler
         )
+        if len(self.connections) > self.limits.connections:
+            self._refuse(503)
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._stop_timer()
@@ -132,6 +134,8 @@ class GuardedProtocol(HttpToolsProtocol):
     def on_header(self, name: bytes, value: bytes) -> None:
         self._fields += 1
         self._count(len(name) + len(value) + len(": \r\n"))
+        if self._in_body:
+            return  # a trailer is no header (RFC 9110, section 6.5.1), least of all a key
         super().on_header(name, value)
 
     def _count(self, size: int) -> None:
@@ -213,7 +217,9 @@ class GuardedProtocol(HttpToolsProtocol):
             return
         self._stop_timer()
         self._unset_keepalive_if_required()
-        self._refusal = _response(status)
+        told = _render(status)
+        self._refusal = _response(told)
+        self.note_refusal(told)
         if self._in_body:
             self._abandon()
         self._finish()
@@ -226,8 +232,13 @@ class GuardedProtocol(HttpToolsProtocol):
         elif cycle.response_started:
             self._refusal = b""  # it has its answer
         else:
+            scope: Any = cycle.scope
+            scope[TAKEN] = True
             cycle.disconnected = True
             cycle.message_event.set()
+
+    def note_refusal(self, told: problems.Rendered) -> None:
+        """A request is refused that no application sees, or not to its end. For whoever counts."""
 
     def _finish(self) -> None:
         """Sends the refusal and closes, unless an answer is still to come or the connection is closed already."""
@@ -278,14 +289,13 @@ def _new_parser(protocol: GuardedProtocol) -> httptools.HttpRequestParser:
     return parser
 
 
-def _response(status: int) -> bytes:
-    """The whole answer to a request that never became one."""
-    known_as = uuid4().hex
-    log.debug("request %s refused with %d before it was complete", known_as, status)
-    problem = problems.describe(HTTPException(status))
-    content = orjson.dumps(problems.document(problem, known_as))
-    head = (
-        f"HTTP/1.1 {status} {http.HTTPStatus(status).phrase}\r\ncontent-type: application/json\r\n"
-        f"content-length: {len(content)}\r\nx-request-id: {known_as}\r\nconnection: close\r\n\r\n"
-    )
-    return head.encode("ascii") + content
+def _render(status: int) -> problems.Rendered:
+    """The answer to a request that never became one."""
+    err = OverloadedError("too many connections") if status == 503 else HTTPException(status)
+    return problems.render(err, new_id())
+
+
+def _response(told: problems.Rendered) -> bytes:
+    status = f"HTTP/1.1 {told.status} {http.HTTPStatus(told.status).phrase}\r\n".encode("ascii")
+    headers = b"".join([b"%b: %b\r\n" % pair for pair in told.headers])
+    return status + headers + b"connection: close\r\n\r\n" + told.content

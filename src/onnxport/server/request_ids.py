@@ -14,6 +14,7 @@ from onnxport.server import problems
 from onnxport.server.readiness import Readiness
 
 if TYPE_CHECKING:
+    from starlette.responses import Response
     from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 HEADER = "X-Request-ID"
@@ -32,6 +33,11 @@ def request_id(scope: Scope) -> str:
     decided = decide(sent_id(scope["headers"]))
     scope[_KEY] = decided
     return decided
+
+
+def respond(err: Exception, scope: Scope) -> Response:
+    """The response to an error of this request."""
+    return problems.respond(err, request_id(scope), scope)
 
 
 def sent_id(headers: Iterable[tuple[bytes, bytes]]) -> str:
@@ -84,5 +90,5 @@ class RequestIds:
         except CancelledError:
             if not self._readiness.draining:
                 raise
-            cut_off = problems.answer(problems.Draining(), decided)
+            cut_off = respond(problems.Draining(), scope)
             await cut_off(scope, receive, send_identified)

@@ -17,6 +17,7 @@ from uvicorn.server import ServerState
 
 from onnxport.server import problems
 from onnxport.server.heads import Head
+from onnxport.server.metrics import Metrics
 from onnxport.server.scheduler import Result, Scheduler
 
 _OK = b"HTTP/1.1 200 OK\r\n%bcontent-length: %%d\r\ncontent-type: application/json\r\nx-request-id: %%b\r\n\r\n%%b"
@@ -38,13 +39,8 @@ Asked = tuple[Asker, bytes, bytes, Head, float]
 class Observer(Protocol):
     """Who wants to know what happens on the hot path."""
 
-    def answered(self, asked: Sequence[Asked], now: float, /) -> None: ...
-
-    def refused(self, asked: Asked, told: problems.Rendered, now: float, /) -> None: ...
-
-
-class Unobserved:
-    """Nobody wants to know."""
+    @property
+    def metrics(self) -> Metrics: ...
 
     def answered(self, asked: Sequence[Asked], now: float, /) -> None: ...
 
@@ -55,8 +51,9 @@ class Rounds:
     """Collects the hot requests of one process, and answers those of one turn at once."""
 
     def __init__(self, scheduler: Scheduler, observer: Observer) -> None:
-        self._scheduler, self._observer = scheduler, observer
+        self._scheduler, self.observer = scheduler, observer
         self._asked: list[Asked] = []
+        self.gone = 0  # how many answers found nobody
         self._state: ServerState | None = None
         self._dated: Any = None
         self._ok = b""
@@ -71,6 +68,10 @@ class Rounds:
             self._call_soon(self._answer)
         self._asked.append(asked)
 
+    def good(self, content: bytes, request_id: bytes) -> bytes:
+        """A whole good answer."""
+        return self._form() % (len(content), request_id, content)
+
     def _answer(self) -> None:
         asked, self._asked = self._asked, []
         bodies = [body for _, body, _, _, _ in asked]
@@ -78,7 +79,8 @@ class Rounds:
             asked = self._pass_on(asked)
             bodies = [body for _, body, _, _, _ in asked]
         if asked:
-            self._write(asked, self._scheduler.answer_now(bodies))
+            arrivals = [arrived for _, _, _, _, arrived in asked]
+            self._write(asked, self._scheduler.answer_now(bodies, arrivals))
 
     def _pass_on(self, asked: list[Asked]) -> list[Asked]:
         """Leaves to threads what is too long for the loop; answers whose rows join."""
@@ -87,14 +89,16 @@ class Rounds:
             if self._scheduler.join([one[1]]):
                 joined.append(one)
             else:
+                self.observer.metrics.in_flight(1)
                 self._scheduler.submit(one[1], partial(self._write_one, one), one[0].is_gone)
         return joined
 
     def _write_one(self, one: Asked, result: Result) -> None:
+        self.observer.metrics.in_flight(-1)
         self._write([one], [result])
 
     def _write(self, asked: list[Asked], results: Sequence[Result]) -> None:
-        form, failed = self._form(), False
+        form, failed, gone = self._form(), False, self.gone
         for (asker, _, known_as, _, _), result in zip(asked, results, strict=True):
             if type(result) is bytes:
                 asker.answer(form % (len(result), known_as, result))
@@ -103,8 +107,11 @@ class Rounds:
         now = time.perf_counter()
         if failed:
             asked = self._tell_failed(asked, results, now)
+        if self.gone != gone:
+            self.observer.metrics.lost(self.gone - gone)
+            asked = [one for one in asked if not one[0].is_gone()]
         if asked:
-            self._observer.answered(asked, now)
+            self.observer.answered(asked, now)
 
     def _tell_failed(
         self, asked: list[Asked], results: Sequence[Result], now: float
@@ -123,7 +130,7 @@ class Rounds:
         told = problems.render(err, one[2].decode("ascii"))
         lines = [b"%b: %b\r\n" % pair for pair in (*self._default_headers(), *told.headers)]
         one[0].answer(b"%b%b\r\n%b" % (STATUS_LINE[told.status], b"".join(lines), told.content))
-        self._observer.refused(one, told, now)
+        self.observer.refused(one, told, now)
 
     def _form(self) -> bytes:
         """A good answer, with places for length, request id and body; new when the date is."""

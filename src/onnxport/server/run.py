@@ -15,13 +15,14 @@ import uvicorn
 from onnxport.errors import SettingsError
 from onnxport.modelfile import read_model_file
 from onnxport.predictor import Model
+from onnxport.server import logs
 from onnxport.server.access import open_access
-from onnxport.server.app import assemble
+from onnxport.server.board import Board
 from onnxport.server.cors import origins
 from onnxport.server.draining import BACKLOG, Server
 from onnxport.server.lane import Lane
+from onnxport.server.logs import Log
 from onnxport.server.prepared import Prepared
-from onnxport.server.rounds import Unobserved
 from onnxport.server.seat import Seat
 from onnxport.server.service import open_service
 from onnxport.server.supervisor import Supervisor
@@ -50,55 +51,69 @@ def serve(
     Raises SettingsError where the address can't be had, ModelFileError where the file can't be trusted, WorkersFailed
     where workers die before they are ready.
     """
-    configure_logging(settings.log_level)
+    several = settings.workers > 1
+    log_to = logs.configure(settings.log_level, settings.log_format, threaded=not several)
+    logs.catch_strays()
     with bind(settings) as listener:
-        if settings.workers > 1:
+        if several:
             listener.listen(BACKLOG)  # callers queue here while workers start, or start anew
-        prepared = Prepared(settings, listener, tls_context(settings), read_model_file(model_path))
+        prepared = Prepared(
+            settings,
+            listener,
+            tls_context(settings),
+            read_model_file(model_path),
+            Board(settings.workers),
+        )
 
         def tell() -> None:
-            processes = "1 worker" if settings.workers == 1 else f"{settings.workers} workers"
+            processes = f"{settings.workers} workers" if several else "1 worker"
             log.info("listening on %s (%s)", prepared.url, processes)
             if on_ready:
                 on_ready(prepared.url)
 
         code = 0
-        if settings.workers == 1:
-            one_worker(prepared, Seat(on_ready=tell))
-        else:
+        if several:
             code = several_workers(prepared, tell)
+        else:
+            one_worker(prepared, Seat(on_ready=tell), log_to)
     log.info("stopped")
+    log_to.sink.flush()
     return code
 
 
-def one_worker(prepared: Prepared, seat: Seat) -> None:
+def one_worker(prepared: Prepared, seat: Seat, log_to: Log) -> None:
     """Serves until it is told to end, by a signal or through its seat. Raises ModelFileError, InferenceError."""
-    service = open_service(Model(open_session(prepared.file)), prepared.settings)
-    lane = Lane(service, Unobserved())
-    server = Server(
-        assemble(service),
-        prepared,
-        seat,
-        http=lane.protocol,
-        every_second=lambda: lane.every_second(server.server_state.connections),
+    service = open_service(
+        Model(open_session(prepared.file)),
+        prepared.settings,
+        board=prepared.board,
+        worker=seat.index,
+        log=log_to,
     )
-    server.run(sockets=[prepared.listener])
+    lane = Lane(service)
+    server = Server(prepared, seat, service, lane)
+    try:
+        server.run(sockets=[prepared.listener])
+    finally:
+        service.observer.close()
 
 
 def several_workers(prepared: Prepared, on_ready: Callable[[], None]) -> int:
     """The same in as many processes as the settings say; the exit code."""
+    settings, board = prepared.settings, prepared.board
 
     def work(seat: Seat) -> None:
-        configure_logging(prepared.settings.log_level)
-        one_worker(prepared, seat)
+        log_to = logs.configure(settings.log_level, settings.log_format, worker=seat.index + 1)
+        one_worker(prepared, seat, log_to)
 
     _import_early()
     return Supervisor(
         work,
-        prepared.settings.workers,
+        settings.workers,
         on_ready=on_ready,
+        on_death=board.vacate,
         on_end=prepared.listener.close,  # else callers would queue where nobody accepts them
-        patience=prepared.settings.shutdown_timeout + MARGIN,
+        patience=settings.shutdown_timeout + MARGIN,
     ).run()
 
 
@@ -113,21 +128,6 @@ def _import_early() -> None:
     config = uvicorn.Config(app, lifespan="off", ws="none", log_config=None)
     config.load()
     config.get_loop_factory()
-
-
-def configure_logging(level: str) -> None:
-    """One plain line a record on stderr: the message, after its level unless that is `info`."""
-    handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(_Plain())
-    logging.basicConfig(handlers=[handler], level=logging.WARNING, force=True)
-    logging.getLogger("onnxport").setLevel(level.upper())
-    logging.getLogger("uvicorn").setLevel("INFO" if level == "debug" else "WARNING")
-
-
-class _Plain(logging.Formatter):
-    def format(self, record: logging.LogRecord) -> str:
-        text = super().format(record)
-        return text if record.levelno == logging.INFO else f"{record.levelname.lower()}: {text}"
 
 
 def bind(settings: Settings) -> socket.socket:

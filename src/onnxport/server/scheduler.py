@@ -15,6 +15,7 @@ from functools import partial
 from onnxport.codec import Limits, Unsure
 from onnxport.errors import InferenceError, OverloadedError, RequestError
 from onnxport.predictor import Model
+from onnxport.server.metrics import Metrics
 from onnxport.server.threads import Threads, usable_processors
 from onnxport.settings import Settings
 
@@ -26,7 +27,7 @@ LOOP_BUDGET = 2e-3  # seconds that one request may hold the loop
 BATCH_SECONDS = 50e-3  # that requests which run together may take
 _WEIGHT = 0.2  # of the newest run in the estimate
 
-_OBJECT = {ord("{")}
+_OBJECT = {b"{"}
 
 Result = bytes | Exception
 Observe = Callable[[int, float], None]
@@ -59,10 +60,9 @@ class Scheduler:
 
     A queue is bounded by time: a request is refused that would wait longer than `max_wait` seconds, by what the runs
     before took. Requests that wait together are answered together, in one run. Times are `time.perf_counter()`.
-    ran: is told rows and seconds of each run.
     """
 
-    def __init__(self, model: Model, settings: Settings) -> None:
+    def __init__(self, model: Model, settings: Settings, metrics: Metrics) -> None:
         self._model = model
         self._limits = Limits(settings.max_rows, settings.max_cells, settings.max_string)
         self._max_wait, self._deadline = settings.max_wait, settings.deadline
@@ -75,7 +75,7 @@ class Scheduler:
         self._queue: deque[Job] = deque()
         self._running: set[Job] = set()
         self._rows = 0  # in the queue
-        self.ran: Observe = lambda _rows, _seconds: None
+        self._metrics = metrics
 
     def join(self, bodies: Sequence[bytes]) -> bool:
         """Whether these are short row objects of a small model, which the loop answers in one run."""
@@ -83,7 +83,7 @@ class Scheduler:
 
     def _are_rows(self, bodies: Sequence[bytes]) -> bool:
         return (
-            max(map(len, bodies)) <= self._most_joined and {body[0] for body in bodies} == _OBJECT
+            max(map(len, bodies)) <= self._most_joined and {body[:1] for body in bodies} == _OBJECT
         )
 
     def is_short(self, body: bytes) -> bool:
@@ -92,13 +92,14 @@ class Scheduler:
             return False
         return body.startswith(b"{") or _most_rows(body) * self._row_time < LOOP_BUDGET
 
-    def answer_now(self, bodies: Sequence[bytes]) -> list[Result]:
-        """Answers bodies that join, on the loop."""
-        return self._answer_joined(bodies, self.ran)
+    def answer_now(self, bodies: Sequence[bytes], arrivals: Sequence[float]) -> list[Result]:
+        """Answers bodies that join, on the loop. arrivals: when they were complete, ascending."""
+        self._metrics.queued(arrivals, time.perf_counter())
+        return self._answer_joined(bodies, self._metrics.ran)
 
     def answer_short(self, body: bytes) -> bytes:
         """The answer to a short body, on the loop. Raises RequestError, InferenceError."""
-        return _or_raise(self._answer_alone(body, self.ran))
+        return _or_raise(self._answer_alone(body, self._metrics.ran))
 
     async def answer(self, body: bytes, is_gone: Callable[[], bool]) -> bytes:
         """The answer to a body whose turn comes in a thread. Raises RequestError, InferenceError, OverloadedError."""
@@ -143,6 +144,7 @@ class Scheduler:
         while self._idle and (batch := self._next()):
             self._idle -= 1
             self._running.update(batch)
+            self._metrics.queued([job.arrived for job in batch], time.perf_counter())
             self._threads.run(partial(self._run, batch), partial(self._finish, batch))
 
     def _next(self) -> list[Job]:
@@ -181,7 +183,7 @@ class Scheduler:
         taken = done.seconds / sum(job.rows for job in batch)
         self._row_time += _WEIGHT * (taken - self._row_time)
         for run in done.runs:
-            self.ran(*run)
+            self._metrics.ran(*run)
         for job, answer in zip(batch, done.answers, strict=True):
             job.end(answer)
         self._start()

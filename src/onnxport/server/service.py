@@ -8,11 +8,14 @@ from pathlib import Path
 
 from onnxport.predictor import Model, load
 from onnxport.server.access import Access, open_access
+from onnxport.server.board import Board
+from onnxport.server.logs import Log
+from onnxport.server.observer import Observer, open_observer
 from onnxport.server.readiness import Readiness
 from onnxport.server.scheduler import Scheduler
 from onnxport.settings import Settings
 
-log = logging.getLogger(__name__)
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -24,15 +27,28 @@ class Service:
     access: Access
     readiness: Readiness
     scheduler: Scheduler
+    observer: Observer
 
 
-def open_service(model: str | Path | bytes | Model, settings: Settings) -> Service:
-    """Raises ModelFileError, SettingsError."""
+def open_service(
+    model: str | Path | bytes | Model,
+    settings: Settings,
+    *,
+    board: Board | None = None,
+    worker: int = 0,
+    log: Log | None = None,
+) -> Service:
+    """board: where several workers count together, and the number of this one. log: where the lines of requests go.
+
+    Raises ModelFileError, SettingsError.
+    """
     access = open_access(settings)
     opened = model if isinstance(model, Model) else load(model)
     if opened.manifest.accepted_mismatch:
-        log.warning(
+        _log.warning(
             "%s answers differently from its estimator: it was saved with allow_mismatch",
             opened.manifest.name,
         )
-    return Service(opened, settings, access, Readiness(), Scheduler(opened, settings))
+    observer = open_observer(opened, settings, log=log, board=board or Board(1), worker=worker)
+    scheduler = Scheduler(opened, settings, observer.metrics)
+    return Service(opened, settings, access, Readiness(), scheduler, observer)
