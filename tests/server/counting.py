@@ -15,7 +15,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any
 
-from onnxport.server.board import REQUESTS, Board
+from onnxport.server.board import REQUESTS, RESTARTS, Board
 from onnxport.server.metrics import Metrics
 
 GOOD = REQUESTS["predict"] + 200
@@ -77,8 +77,8 @@ def killed(times: int) -> dict[str, Any]:
         os.kill(child, signal.SIGKILL)
         os.waitpid(child, 0)
         seen.append(board.sums()[GOOD])
-        board.restarted()
-    return {"seen": seen, "names": sorted(names), "left": [p.name for p in board.processes()]}
+    left = [process.name for process in board.processes()]
+    return {"seen": seen, "names": sorted(names), "left": left, "restarts": board.sums()[RESTARTS]}
 
 
 if __name__ == "__main__":

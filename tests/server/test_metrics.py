@@ -25,15 +25,16 @@ from prometheus_client.openmetrics.parser import (
 from prometheus_client.parser import text_string_to_metric_families as read_plain
 
 from onnxport.predictor import load
-from onnxport.server import create_app
-from onnxport.server.board import REASONS, ROUTES, ROWS, SECONDS, Board
+from onnxport.server.app import create_app
+from onnxport.server.board import DURATION, REASONS, ROUTES, ROWS, SECONDS, Board
 from onnxport.server.exposition import OPENMETRICS, PLAIN, Family, Sample, write
 from onnxport.server.lines import JsonLines
 from onnxport.server.logs import Log
 from onnxport.server.metrics import Metrics
-from onnxport.server.observed import GONE, TAKEN, Observed
+from onnxport.server.observed import GONE, Observed
 from onnxport.server.observer import Observer, open_observer
 from onnxport.server.problems import CODES
+from onnxport.server.protocol import TAKEN
 from onnxport.server.sink import Sink
 from onnxport.settings import Settings
 from tests.server import models
@@ -147,15 +148,12 @@ def test_a_round_falls_into_the_buckets_of_its_durations(spans: Sequence[float])
 
 def test_no_sum_ever_falls() -> None:
     """Durations of nothing, on a clock that has run for long, are rounded to less than nothing."""
-    metrics, seen = metrics_of(Board(1)), [0.0]
+    board, seen = Board(1), [0.0]
+    metrics = metrics_of(board)
     for step in range(300):
         now = 1e6 + step / 3
         metrics.answered("predict", 200, [now] * 60, now)
-        metrics.queued([now - 1e-10] * 7, now)
-        families = read(metrics) if step % 30 == 0 else {}
-        if families:
-            seen.append(value(families, "onnxport_request_duration_seconds_sum", route="predict"))
-            seen[-1] += value(families, "onnxport_queue_duration_seconds_sum")
+        seen.append(board.sums()[DURATION["predict"]])
     assert seen == sorted(seen)
 
 
@@ -238,16 +236,16 @@ def test_what_a_killed_worker_has_counted_stays() -> None:
     assert seen[-1] > seen[len(seen) // 2] > 0
     assert told["names"] == ["1", "supervisor"]
     assert told["left"] == ["supervisor"]
+    assert told["restarts"] == 7
 
 
-def test_restarts_are_counted_apart_from_workers() -> None:
+def test_who_follows_another_is_a_restart() -> None:
     board = Board(2)
-    metrics = metrics_of(board, 1)
-    board.restarted()
-    board.restarted()
-    board.vacate(1)
+    for worker in (0, 1, 0, 0):
+        metrics = metrics_of(board, worker)
+    board.vacate(0)
     assert value(read(metrics), "onnxport_worker_restarts_total") == 2
-    assert value(read(metrics), "onnxport_workers") == 0
+    assert value(read(metrics), "onnxport_workers") == 1
 
 
 def test_a_worker_beyond_the_board_is_refused() -> None:

@@ -21,7 +21,8 @@ from opentelemetry.proto.common.v1.common_pb2 import KeyValue
 from opentelemetry.proto.trace.v1.trace_pb2 import Span, Status
 
 from onnxport.predictor import load
-from onnxport.server import create_app, tracing
+from onnxport.server import tracing
+from onnxport.server.app import create_app
 from onnxport.server.board import Board
 from onnxport.server.lines import JsonLines
 from onnxport.server.logs import Answered, Log
@@ -286,7 +287,8 @@ def test_nothing_of_it_is_imported_then(model_file: ModelFile) -> None:
     """Nor where it isn't installed, which is told in one line that says what to do."""
     code = """
 import json, logging, sys
-from onnxport.server import create_app, tracing
+from onnxport.server import tracing
+from onnxport.server.app import create_app
 logging.basicConfig(stream=sys.stdout, format="%(message)s")
 PARTS = ("opentelemetry.sdk", "opentelemetry.exporter", "requests")  # FastAPI brings the API alone
 create_app(sys.argv[1])
