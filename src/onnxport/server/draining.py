@@ -107,7 +107,7 @@ class Server(uvicorn.Server):
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:  # noqa: ARG002
         """The first signal drains, a second one cuts off; in a worker the supervisor's order counts instead."""
-        self._pulse.get_loop().call_soon_threadsafe(self._hear, sig)
+        self._loop.call_soon_threadsafe(self._hear, sig)
 
     def _hear(self, number: int) -> None:
         self._obey(self._seat.hear(self._order, number))
@@ -180,6 +180,7 @@ class Server(uvicorn.Server):
         if threading.current_thread() is not threading.main_thread():
             yield
             return
+        self._loop = asyncio.get_running_loop()
         before = {n: signal.signal(n, self.handle_exit) for n in self._seat.signals}
         try:
             yield
