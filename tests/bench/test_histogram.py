@@ -6,7 +6,7 @@ import math
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from onnxport.bench.histogram import RELATIVE_ERROR, Histogram
@@ -21,6 +21,7 @@ def filled(times: list[int]) -> Histogram:
     return histogram
 
 
+@settings(max_examples=50)
 @given(TIMES, st.floats(0, 100))
 def test_a_percentile_is_within_the_error_that_is_told(times: list[int], share: float) -> None:
     exact = np.percentile(times, share, method="inverted_cdf")
@@ -28,6 +29,7 @@ def test_a_percentile_is_within_the_error_that_is_told(times: list[int], share: 
     assert abs(found - exact) <= RELATIVE_ERROR * exact
 
 
+@settings(max_examples=50)
 @given(TIMES)
 def test_the_longest_and_the_mean_are_exact(times: list[int]) -> None:
     histogram = filled(times)
@@ -36,6 +38,7 @@ def test_the_longest_and_the_mean_are_exact(times: list[int]) -> None:
     assert histogram.percentile(100) <= histogram.longest
 
 
+@settings(max_examples=50)
 @given(TIMES)
 def test_each_time_lies_in_its_bucket(times: list[int]) -> None:
     buckets = [*filled(times).buckets()]
@@ -45,6 +48,7 @@ def test_each_time_lies_in_its_bucket(times: list[int]) -> None:
     assert sum(count for _, _, count in buckets) == len(times)
 
 
+@settings(max_examples=50)
 @given(TIMES, TIMES)
 def test_merged_is_as_if_counted_together(one: list[int], other: list[int]) -> None:
     merged = filled(one)

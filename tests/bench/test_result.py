@@ -103,7 +103,8 @@ def test_the_trouble_is_told_in_order() -> None:
         (Effort(1, 0.95, 0.0, 0.0), Load(), True),
         (Effort(1, 0.5, 0.45, 0.0), Load(), True),  # half a processor, all of the time
         (Effort(1, 0.95, None, 0.0), Load(), True),
-        (Effort(1, 0.5, 0.3, 0.0), Load(), False),
+        (Effort(1, 0.7, 0.15, 0.0), Load(), False),
+        (Effort(1, 0.3, 0.25, 0.0), Load(), True),  # crowded
         (
             Effort(1, 0.9, 0.1, 0.4),
             Load(rate=10),
@@ -117,8 +118,8 @@ def test_a_generator_at_its_limit(effort: Effort, load: Load, is_limit: bool) ->
     generator = result.to_json()["generator"]
     assert generator["was_the_limit"] is is_limit
     [told] = [line for line in lines(result) if line.startswith("  generator")]
-    assert ("IT WAS THE LIMIT, not the server: it was busy" in told) == is_limit
-    assert ("was the limit" in render(result)) == is_limit
+    assert ("IT LIMITED THESE FIGURES: " in told) == is_limit
+    assert ("limited these figures" in render(result)) == is_limit
 
 
 @pytest.mark.parametrize(("lag", "is_late"), [(0.9, False), (1.1, True), (9.0, True)])
@@ -131,3 +132,14 @@ def test_a_late_generator(lag: float, is_late: bool) -> None:
     assert any("ms late" in why for why in result.suspicions()) == is_late
     slow = made(replace(slot, latency=answered(0, *[100.0] * 100).latency), load=result.load)
     assert [*slow.suspicions()] == []
+
+
+@pytest.mark.parametrize(("held", "is_limit"), [(0.4, False), (0.6, True)])
+def test_connections_that_wait_for_the_generator(held: float, is_limit: bool) -> None:
+    """16 connections for a second: 16 s in all."""
+    slot = answered(0, 1.0)
+    slot.lag.add(int(held * 16e9))
+    result = made(slot)
+    assert result.to_json()["generator"]["held"] == pytest.approx(held)
+    told = [why for why in result.suspicions() if "its connections waited" in why]
+    assert told == (["its connections waited for it 60% of the time"] if is_limit else [])

@@ -94,6 +94,7 @@ class ClosedLoop:
     def freed(self, connection: Connection, now: int) -> None:
         if connection.state == "idle":
             if now < self._asker.end_at:
+                self._asker.note_lag(time.perf_counter_ns() - now, waited=False)
                 self._ask(connection)
         else:
             connection.retry_at = now

@@ -88,7 +88,7 @@ def _verdicts(result: Result) -> Iterator[str]:
     if result.is_partial:
         yield _verdict("careful", "Partial: the test was stopped before its time.")
     for why in result.suspicions():
-        yield _verdict("careful", f"The generator was the limit, not the server: {why}.")
+        yield _verdict("careful", f"The generator limited these figures: {why}.")
 
 
 def _verdict(kind: str, text: str) -> str:

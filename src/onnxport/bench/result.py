@@ -18,6 +18,7 @@ PERCENTILES = (50.0, 90.0, 95.0, 99.0, 99.9)
 MILLISECOND = 1_000_000
 
 _SATURATED = 0.9  # of a processor
+_HELD = 0.5  # of the connections' time
 _CROWDED = 0.2  # of the time waiting for a processor
 _LATE = MILLISECOND
 
@@ -70,13 +71,24 @@ class Result:
         """Whether a generator process often waited for a processor that another program had."""
         return any((e.ready or 0.0) > _CROWDED * e.wall for e in self.efforts)
 
+    @property
+    def held(self) -> float:
+        """The share of the time in which connections of the closed loop had an answer and waited to be asked again."""
+        total = self.seconds * self.load.connections
+        return 0.0 if self.load.is_open or not total else self.record.total.lag.total / 1e9 / total
+
     def suspicions(self) -> Iterator[str]:
         """Why these figures may be the generator's rather than the server's."""
         total, busiest = self.record.total, max((e.busy for e in self.efforts), default=0.0)
         if busiest >= _SATURATED:
             yield f"it was busy {busiest:.0%} of the time"
+        if self.is_crowded:
+            share = max((e.ready or 0.0) / e.wall for e in self.efforts if e.wall)
+            yield f"it waited for a processor {share:.0%} of the time"
+        if self.held > _HELD:
+            yield f"its connections waited for it {self.held:.0%} of the time"
         lag, slow = total.lag.percentile(99), total.latency.percentile(99)
-        if lag > max(_LATE, slow / 10 if math.isfinite(slow) else 0):
+        if self.load.is_open and lag > max(_LATE, slow / 10 if math.isfinite(slow) else 0):
             yield f"1 in 100 requests went out over {lag / MILLISECOND:.1f} ms late"
 
     def to_json(self) -> dict[str, Any]:
@@ -141,7 +153,8 @@ class Result:
                 }
                 for effort in self.efforts
             ],
-            "lag": _percentiles(total.lag) if self.load.is_open else None,
+            "lag": _percentiles(total.lag),
+            "held": None if self.load.is_open else self.held,
             "waited_for_connection": total.waited,
             "foreign_request_ids": total.strangers,
         }

@@ -24,7 +24,8 @@ class Slot:
     The others are of requests that fell due (closed loop: were sent) during the test. right: answered rightly, and as
     late as `latency` tells; failed: how many by kind, WRONG, BUSY and statuses such as "status 500" among them.
     examples: what was seen first of a kind. strangers: answers under another request's id. waited: requests that found
-    all connections taken. lag: how late requests went out through the generator's own fault (open loop).
+    all connections taken. lag: how late requests went out through the generator's own fault: after they fell due, or
+    in the closed loop after the answer before.
     """
 
     phase: Phase

@@ -97,12 +97,11 @@ def _size(count: int, result: Result) -> str:
 def _generator(result: Result) -> str:
     suspicions = [*result.suspicions()]
     if suspicions:
-        return f"IT WAS THE LIMIT, not the server: {'; '.join(suspicions)}. {_advice(result)}"
+        return f"IT LIMITED THESE FIGURES: {'; '.join(suspicions)}. {_advice(result)}"
     processes = len(result.efforts)
     what = "1 process" if processes == 1 else f"{processes} processes"
     busiest = max((effort.busy for effort in result.efforts), default=0.0)
-    crowd = ", though it had to wait for a processor" if result.is_crowded else ""
-    return f"{what}, busy {busiest:.0%} of the time: not the limit{crowd}"
+    return f"{what}, busy {busiest:.0%} of the time: not the limit"
 
 
 def _advice(result: Result) -> str:
