@@ -18,6 +18,7 @@ from onnxport.codec import (
     Answer,
     Batch,
     Limits,
+    NotFinite,
     RowEncoder,
     TableReader,
     Unsure,
@@ -59,6 +60,7 @@ class Model:
         self.file: ModelFile = session.file
         self.runtime_version = session.runtime_version
         self._encoder = RowEncoder(self.signature)
+        self._may_refuse = self.signature.output("refused") is not None
         self._reader = TableReader(self.signature)
 
     def predict(self, data: Any) -> Any:
@@ -119,9 +121,13 @@ class Model:
 
     def _encoded(self, feeds: Arrays, *, single: bool) -> list[bytes]:
         outputs = self._session.run(feeds)
-        refuse_rows(self.signature, outputs, single=single)
-        refuse_non_finite(self.signature, outputs, single=single)
-        return self._encoder.encode(outputs)
+        if self._may_refuse:
+            refuse_rows(self.signature, outputs, single=single)
+        try:
+            return self._encoder.encode(outputs)
+        except NotFinite:
+            refuse_non_finite(self.signature, outputs, single=single)
+            raise
 
     def _read_quickly(self, body: bytes, limits: Limits) -> Batch:
         if self.signature.takes_tensors:

@@ -14,7 +14,7 @@ from onnxport.codec.answers import (
     refuse_rows,
 )
 from onnxport.codec.documents import parse_json
-from onnxport.codec.encoding import RowEncoder
+from onnxport.codec.encoding import NotFinite, RowEncoder
 from onnxport.codec.rows import UNLIMITED, Batch, Limits, read_columns, read_rows
 from onnxport.codec.tables import TableReader, Unsure, read_tensors
 
@@ -23,6 +23,7 @@ __all__ = [
     "Answer",
     "Batch",
     "Limits",
+    "NotFinite",
     "RowEncoder",
     "TableReader",
     "Unsure",

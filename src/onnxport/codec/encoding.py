@@ -17,10 +17,14 @@ Columns = Iterable[Sequence[bytes]]
 _NEVER_IN_JSON = b"\n"  # a line break inside a JSON string is always escaped
 
 
+class NotFinite(Exception):
+    """An output is infinite or not a number; `refuse_non_finite` tells which."""
+
+
 class RowEncoder:
     """The JSON of each row's answer, byte for byte what `encode_answers` gives for `answer_rows`.
 
-    The outputs must be finite and not refused (see `refuse_rows` and `refuse_non_finite`).
+    The outputs must not be refused (see `refuse_rows`).
     """
 
     def __init__(self, signature: Signature) -> None:
@@ -31,9 +35,15 @@ class RowEncoder:
         self._round: tuple[int, bytes] = (0, b"")
 
     def encode(self, outputs: Arrays) -> list[bytes]:
-        """outputs: tensors [N, ...] by name, as the graph gives them. Answers N documents."""
+        """outputs: tensors [N, ...] by name, as the graph gives them. Answers N documents.
+
+        Raises NotFinite where one of them can't be told in JSON.
+        """
         if not self._template:
-            return [orjson.dumps(answer) for answer in answer_rows(self._signature, outputs)]
+            found = [orjson.dumps(answer) for answer in answer_rows(self._signature, outputs)]
+            if not _are_finite(outputs):
+                raise NotFinite
+            return found
         rows = len(next(iter(outputs.values())))
         if not rows:
             return []
@@ -61,10 +71,18 @@ class RowEncoder:
 
 def _texts(matrix: Array) -> Columns:
     """The shortest text of each float64, by column."""
-    array = np.ascontiguousarray(by_row(matrix), dtype=np.float64)
-    flat = orjson.dumps(array.ravel(), option=orjson.OPT_SERIALIZE_NUMPY)[1:-1].split(b",")
-    width = array.shape[1]
+    array = matrix if matrix.ndim == 2 else by_row(matrix)
+    if array.dtype != np.float64:
+        array = array.astype(np.float64)
+    text = orjson.dumps(array.ravel(), option=orjson.OPT_SERIALIZE_NUMPY)
+    if b"n" in text:  # null is how orjson writes infinities and NaN
+        raise NotFinite
+    flat, width = text[1:-1].split(b","), array.shape[1]
     return [flat[place::width] for place in range(width)]
+
+
+def _are_finite(outputs: Arrays) -> bool:
+    return all(np.isfinite(array).all() for array in outputs.values() if array.dtype.kind == "f")
 
 
 def _template(signature: Signature) -> bytes:

@@ -74,13 +74,12 @@ class Rounds:
 
     def _answer(self) -> None:
         asked, self._asked = self._asked, []
-        bodies = [body for _, body, _, _, _ in asked]
-        if not self._scheduler.join(bodies):
-            asked = self._pass_on(asked)
-            bodies = [body for _, body, _, _, _ in asked]
-        if asked:
-            arrivals = [arrived for _, _, _, _, arrived in asked]
+        _, bodies, _, _, arrivals = zip(*asked, strict=True)
+        if self._scheduler.join(bodies):
             self._write(asked, self._scheduler.answer_now(bodies, arrivals))
+        elif joined := self._pass_on(asked):
+            _, bodies, _, _, arrivals = zip(*joined, strict=True)
+            self._write(joined, self._scheduler.answer_now(bodies, arrivals))
 
     def _pass_on(self, asked: list[Asked]) -> list[Asked]:
         """Leaves to threads what is too long for the loop; answers whose rows join."""
