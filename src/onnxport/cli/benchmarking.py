@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import sys
 import time
 from pathlib import Path
@@ -37,6 +38,9 @@ if TYPE_CHECKING:
 _BAR = 10  # characters
 _REFRESH = 0.2  # seconds
 _USUAL_COLUMNS = 80
+_BUCKET = re.compile(
+    r"\[\n +([\d.]+),\n +([\d.]+),\n +(\d+)\n +\]"
+)  # there are hundreds: one a line
 
 
 @click.command(cls=Command)
@@ -147,7 +151,8 @@ def _tell(result: Result, *, as_json: bool) -> None:
     from onnxport.bench.telling import lines
 
     if as_json:
-        click.echo(json.dumps(result.to_json(), indent=2, ensure_ascii=False, allow_nan=False))
+        text = json.dumps(result.to_json(), indent=2, ensure_ascii=False, allow_nan=False)
+        click.echo(_BUCKET.sub(r"[\1, \2, \3]", text))
     else:
         click.echo("\n".join(lines(result)))
 
