@@ -327,6 +327,19 @@ def test_keys_count_on_the_fast_path_and_until_they_are_withdrawn(
             assert connection.recv(65536).startswith(b"HTTP/1.1 401")
 
 
+@pytest.mark.parametrize("origins", ["https://shop.example.com", "*"])
+def test_pages_of_other_origins_get_the_same_headers(model_file: ModelFile, origins: str) -> None:
+    path, settings = model_file(ROWS_APART), Settings(**SETTINGS, cors_origins=origins)
+    good = json.dumps(row(random.Random(11))).encode()
+    origin = (b"Origin: https://shop.example.com",)
+    with Running(path, settings, fast=True) as fast, Running(path, settings, fast=False) as slow:
+        asked = [request(content, headers=h) for content in (good, b"{") for h in ((), origin)]
+        health = b"GET /health/live HTTP/1.1\r\nHost: x\r\n\r\n"
+        talk = [*(each for each in (*asked, health) for _ in range(3)), LAST]
+        assert masked(fast.talk(talk, pause=0.003)) == masked(slow.talk(talk))
+        assert fast.observer.hot == 3
+
+
 def test_large_models_answer_many_callers_in_few_runs(model_file: ModelFile) -> None:
     """While a run is at work in a thread, requests wait together; each gets its own answer, in order."""
     path = model_file(models.slow())

@@ -27,6 +27,11 @@ def origins(setting: str) -> list[str]:
     return words
 
 
+def always(setting: str) -> list[tuple[bytes, bytes]]:
+    """The headers that all answers have, to requests without an Origin too: a cache must not mix them up."""
+    return [(b"vary", b"Origin")] if origins(setting) else []
+
+
 def allow(app: Starlette, setting: str) -> None:
     """Answers the pages of these origins, and their browsers' questions beforehand, which come without a key.
 

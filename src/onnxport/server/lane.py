@@ -6,6 +6,7 @@ import time
 from collections.abc import Collection
 from typing import Any
 
+from onnxport.server.cors import always
 from onnxport.server.fast import FastProtocol
 from onnxport.server.heads import Heads
 from onnxport.server.protocol import Limits
@@ -31,7 +32,9 @@ class Lane:
         )
         of_process = {
             "heads": self._heads,
-            "rounds": Rounds(service.scheduler, service.observer),
+            "rounds": Rounds(
+                service.scheduler, service.observer, always=always(settings.cors_origins)
+            ),
             "observer": service.observer,
             "limits": Limits(connections=settings.max_connections),
         }

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from functools import partial
 from typing import Any, Protocol
 
@@ -20,7 +20,10 @@ from onnxport.server.heads import Head
 from onnxport.server.metrics import Metrics
 from onnxport.server.scheduler import Result, Scheduler
 
-_OK = b"HTTP/1.1 200 OK\r\n%bcontent-length: %%d\r\ncontent-type: application/json\r\nx-request-id: %%b\r\n\r\n%%b"
+_OK = (
+    b"HTTP/1.1 200 OK\r\n%bcontent-length: %%d\r\ncontent-type: application/json\r\n"
+    b"%bx-request-id: %%b\r\n\r\n%%b"
+)
 
 
 class Asker(Protocol):
@@ -48,10 +51,19 @@ class Observer(Protocol):
 
 
 class Rounds:
-    """Collects the hot requests of one process, and answers those of one turn at once."""
+    """Collects the hot requests of one process, and answers those of one turn at once.
 
-    def __init__(self, scheduler: Scheduler, observer: Observer) -> None:
-        self._scheduler, self.observer = scheduler, observer
+    always: headers that every answer has, beside those of its own.
+    """
+
+    def __init__(
+        self,
+        scheduler: Scheduler,
+        observer: Observer,
+        *,
+        always: Sequence[tuple[bytes, bytes]] = (),
+    ) -> None:
+        self._scheduler, self.observer, self._always = scheduler, observer, always
         self._asked: list[Asked] = []
         self.gone = 0  # how many answers found nobody
         self._state: ServerState | None = None
@@ -127,8 +139,9 @@ class Rounds:
     def _tell(self, one: Asked, err: Exception, now: float) -> None:
         """Answers with an error, as FastAPI would."""
         told = problems.render(err, one[2].decode("ascii"))
-        lines = [b"%b: %b\r\n" % pair for pair in (*self._default_headers(), *told.headers)]
-        one[0].answer(b"%b%b\r\n%b" % (STATUS_LINE[told.status], b"".join(lines), told.content))
+        *headers, known_as = told.headers
+        lines = _lines((*self._default_headers(), *headers, *self._always, known_as))
+        one[0].answer(b"%b%b\r\n%b" % (STATUS_LINE[told.status], lines, told.content))
         self.observer.refused(one, told, now)
 
     def _form(self) -> bytes:
@@ -136,9 +149,12 @@ class Rounds:
         headers = self._default_headers()
         if headers is not self._dated:
             self._dated = headers
-            date = b"".join([b"%b: %b\r\n" % pair for pair in headers])
-            self._ok = _OK % date.replace(b"%", b"%%")
+            self._ok = _OK % (_lines(headers), _lines(self._always))
         return self._ok
 
     def _default_headers(self) -> list[tuple[bytes, bytes]]:
         return [] if self._state is None else self._state.default_headers
+
+
+def _lines(headers: Iterable[tuple[bytes, bytes]]) -> bytes:
+    return b"".join([b"%b: %b\r\n" % pair for pair in headers])
