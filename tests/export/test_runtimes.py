@@ -7,9 +7,7 @@ from __future__ import annotations
 import json
 import re
 import subprocess
-import sys
 import tomllib
-import venv
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +27,7 @@ import onnxport
 from onnxport import runtime
 from onnxport.export.graph import RUNTIMES
 from onnxport.modelfile import BLANK_DIGEST, seal
+from tests import environments
 from tests.export import data
 
 MODELS: dict[str, Any] = {
@@ -60,10 +59,8 @@ print(json.dumps([model.runtime_version, answers]))
 
 def _python_with(folder: Path, release: str) -> Path:
     """A Python with this release of the runtime, and nothing of what the exporter needs."""
-    venv.create(folder, with_pip=True)
-    python = folder / ("Scripts" if sys.platform == "win32" else "bin") / "python"
-    wanted = [f"onnxruntime=={release}", "orjson"]
-    subprocess.run([python, "-m", "pip", "install", "--quiet", *wanted], check=True)
+    python = environments.make(folder)
+    environments.install(python, f"onnxruntime=={release}", "msgspec", "orjson")
     return python
 
 

@@ -13,6 +13,7 @@ from typing import Any
 import httpx
 import pytest
 
+from tests import environments
 from tests.serving import ServerProcess
 
 TRAINING = (
@@ -54,13 +55,12 @@ def wheel(root: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def serving_python(root: Path, wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The Python of an environment that holds the serving set and the wheel."""
-    folder = tmp_path_factory.mktemp("serving")
-    run_well(sys.executable, "-m", "venv", folder)
-    python = folder / ("Scripts" if sys.platform == "win32" else "bin") / "python"
-    pip = (python, "-m", "pip", "--disable-pip-version-check", "install", "--quiet")
-    run_well(*pip, "--require-hashes", "--requirement", root / "requirements" / "serve.txt")
-    run_well(*pip, "--no-deps", wheel)
-    run_well(python, "-m", "pip", "check")
+    python = environments.make(tmp_path_factory.mktemp("serving"))
+    environments.install(
+        python, "--require-hashes", "--requirement", root / "requirements" / "serve.txt"
+    )
+    environments.install(python, "--no-deps", wheel)
+    environments.pip(python, "check")
     return python
 
 
