@@ -13,7 +13,7 @@ from scipy import special
 from sklearn.compose import ColumnTransformer
 from sklearn.ensemble import GradientBoostingRegressor, HistGradientBoostingRegressor
 from sklearn.linear_model import LinearRegression
-from sklearn.pipeline import FeatureUnion, make_pipeline
+from sklearn.pipeline import FeatureUnion, Pipeline, make_pipeline
 from sklearn.preprocessing import FunctionTransformer, PolynomialFeatures, StandardScaler
 from sklearn.tree import DecisionTreeRegressor
 
@@ -46,14 +46,10 @@ def _saved(model: Any, X: Any, y: Any, folder: Path) -> tuple[onnxport.Model, An
     return loaded, expected
 
 
-def _lines(functions: list[Any]) -> FeatureUnion:
-    """Many functions side by side, each scaled, so that every one of them tells."""
-    return FeatureUnion(
-        [
-            (f"{i}", make_pipeline(FunctionTransformer(f), StandardScaler()))
-            for i, f in enumerate(functions)
-        ]
-    )
+def _lines(functions: list[Any]) -> Pipeline:
+    """Many functions side by side, each column scaled, so that every one of them tells."""
+    union = FeatureUnion([(f"{i}", FunctionTransformer(f)) for i, f in enumerate(functions)])
+    return make_pipeline(union, StandardScaler())
 
 
 @pytest.mark.parametrize("part", range(6))
