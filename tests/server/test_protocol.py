@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import socket
 import threading
@@ -16,7 +17,9 @@ import onnxport
 from onnxport.server.protocol import Limits, limited
 from tests.server import models
 
-LIMITS = Limits(header_seconds=0.4, body_seconds=0.4, body_rate=1024, linger=0.2)
+LIMITS = Limits(
+    header_seconds=0.4, body_seconds=0.4, body_rate=1024, linger=0.2, connections=20, chunks=50
+)
 ROW = b'{"x":1}'
 HEAD = b"POST /predict HTTP/1.1\r\nHost: x\r\n"
 
@@ -106,6 +109,40 @@ def test_a_trickled_header_does_not_gain_time(caller: socket.socket) -> None:
         time.sleep(0.1)
     assert one(rest(caller))[0] == 408
     assert time.monotonic() - began < 0.9
+
+
+def test_a_body_of_too_many_chunks_is_refused(caller: socket.socket) -> None:
+    spaces = b"1\r\n \r\n"
+    head = HEAD + b"Transfer-Encoding: chunked\r\n\r\n"
+    end = b"7\r\n" + ROW + b"\r\n0\r\n\r\n"
+    caller.sendall(head + spaces * 49 + end)
+    assert caller.recv(65536).startswith(b"HTTP/1.1 200")
+    caller.sendall(head + spaces * 60 + end)
+    status, headers, document = one(rest(caller))
+    assert (status, headers["connection"], document["detail"][0]["type"]) == (
+        413,
+        "close",
+        "too_large",
+    )
+
+
+def test_too_many_connections_are_refused(address: tuple[str, int]) -> None:
+    with contextlib.ExitStack() as open_ones:
+        callers = [
+            open_ones.enter_context(socket.create_connection(address, timeout=10))
+            for _ in range(25)
+        ]
+        for caller in callers:
+            caller.sendall(HEAD + b"Content-Length: 7\r\n\r\n" + ROW)
+        answers = [caller.recv(65536) for caller in callers]
+        refused = [answer for answer in answers if answer.startswith(b"HTTP/1.1 503")]
+        assert sum(answer.startswith(b"HTTP/1.1 200") for answer in answers) == 20
+        assert len(refused) == 5
+        assert all(b"\r\nretry-after: 1\r\n" in answer for answer in refused)
+    time.sleep(0.3)
+    with socket.create_connection(address, timeout=10) as caller:
+        caller.sendall(HEAD + b"Content-Length: 7\r\n\r\n" + ROW)
+        assert caller.recv(65536).startswith(b"HTTP/1.1 200")
 
 
 def test_a_silent_connection_is_closed(caller: socket.socket) -> None:

@@ -27,7 +27,7 @@ class Limits:
     """What a connection takes: bytes, numbers of headers, seconds; and how many there may be of it.
 
     Headers must be complete `header_seconds` after their first byte. A body may take as long as every
-    `body_seconds` bring `body_rate` bytes a second on average. `linger`: how long a refused caller is listened to,
+    `body_seconds` bring `body_rate` bytes a second on average, in at most so many chunks. `linger`: how long a refused caller is listened to,
     so that the refusal reaches it.
     """
 
@@ -38,6 +38,7 @@ class Limits:
     body_rate: int = 1024
     linger: float = 1.0
     connections: int = 4096
+    chunks: int = 65_536
 
 
 def limited(limits: Limits) -> type[GuardedProtocol]:
@@ -58,7 +59,7 @@ class GuardedProtocol(HttpToolsProtocol):
         self, config: Config, server_state: ServerState, app_state: dict[str, Any], **more: Any
     ) -> None:
         super().__init__(config, server_state, app_state, **more)
-        self._parsed = self._unparsed = self._fields = self._progress = 0
+        self._parsed = self._unparsed = self._fields = self._progress = self._chunks = 0
         self._in_body = self._moved = False
         self._timer: TimerHandle | None = None
         self._answering: RequestResponseCycle | None = None
@@ -94,13 +95,18 @@ class GuardedProtocol(HttpToolsProtocol):
         try:
             self._feed(data)
         except httptools.HttpParserError:
-            self._refuse(431 if self._is_oversize() else 400)
+            self._refuse(self._why_it_stopped())
             return
         self._unparsed += 0 if self._moved else len(data)
         if self._is_oversize():
             self._refuse(431)
         elif self._timer is None and not self._moved:
             self._start_timer(self.limits.header_seconds, self._give_up)
+
+    def _why_it_stopped(self) -> int:
+        if self._chunks > self.limits.chunks:
+            return 413
+        return 431 if self._is_oversize() else 400
 
     def _feed(self, data: bytes) -> None:
         """Parses on where the parser stops for an upgrade, which is passed over, as HTTP allows."""
@@ -123,7 +129,7 @@ class GuardedProtocol(HttpToolsProtocol):
 
     def on_message_begin(self) -> None:
         super().on_message_begin()
-        self._parsed = self._unparsed = self._fields = 0
+        self._parsed = self._unparsed = self._fields = self._chunks = 0
         if self._timer is None:
             self._start_timer(self.limits.header_seconds, self._give_up)
 
@@ -154,6 +160,9 @@ class GuardedProtocol(HttpToolsProtocol):
         self._moved = True
         self._unparsed = 0
         self._progress += len(body)
+        self._chunks += 1
+        if self._chunks > self.limits.chunks:
+            raise ValueError("the body comes in too many chunks")  # stops the parser
         self.accept_body(body)
 
     def on_message_complete(self) -> None:
