@@ -60,7 +60,7 @@ class Server(uvicorn.Server):
                 ws="none",
                 lifespan="off",
                 log_config=None,
-                access_log=settings.log_level == "debug",
+                access_log=False,  # ours tells of both paths
                 backlog=BACKLOG,
                 proxy_headers=False,
                 server_header=False,

@@ -25,7 +25,7 @@ from onnxport.server.operations import (
 )
 from onnxport.server.readiness import Readiness
 from onnxport.server.request_ids import HEADER, request_id, respond
-from onnxport.server.scheduler import Scheduler
+from onnxport.server.scheduler import Gone, Scheduler
 from onnxport.server.service import Service, open_service
 from onnxport.settings import Settings, read_settings
 
@@ -171,7 +171,7 @@ def _answered(endpoint: Endpoint) -> Endpoint:
     async def answered(request: Request) -> Response:
         try:
             response = await endpoint(request)
-        except ClientDisconnect:
+        except (ClientDisconnect, Gone):
             return Response(status_code=400)  # nobody is left to read it
         except Exception as err:
             return respond(err, request.scope)

@@ -27,6 +27,8 @@ from onnxport.server.protocol import GuardedProtocol
 from onnxport.server.request_ids import decide, new_id, sent_id
 from onnxport.server.rounds import Rounds
 
+WINDOW = 4096  # bytes of what is held that are looked at for the next request
+
 _now = time.perf_counter
 _is_harmless = re.compile(rb"[0-9A-Za-z-]{1,64}").fullmatch
 
@@ -70,7 +72,7 @@ class FastProtocol(GuardedProtocol):
         self._block: Block | None = None  # what this connection has sent last
         self._head: Head | None = None  # of a hot request that is being parsed
         self._parts: list[bytes] = []
-        self._held = b""
+        self._held, self._at = b"", 0  # bytes for later, and where they begin
         self._last = _now()
         self._stuck: float | None = None  # since when the caller doesn't read
         # Between messages, nothing at work, nothing held; and that nothing but an answer stands in the way of it.
@@ -96,7 +98,7 @@ class FastProtocol(GuardedProtocol):
             self._parse(data)
             return
         if len(data) > block.total:
-            self._hold(data[block.total :])
+            self._hold(data, block.total)
         if self.timeout_keep_alive_task is not None:
             self._unset_keepalive_if_required()
         self._ask(data[block.end : block.total], known_as, block.head)
@@ -139,16 +141,35 @@ class FastProtocol(GuardedProtocol):
         self._take_up()
 
     def _take_up(self) -> None:
-        held = self._held
+        """Goes on with what is held, one request at a time; reading stays paused until nothing is left of it."""
         if self.transport.is_closing():
             self._held = b""
-        elif held and not self._is_asked() and self._stuck is None:
+        if not self._held or self._stuck is not None or self._is_at_work() or self.pipeline:
+            return
+        if self._timer is None and self._take_up_hot():
+            return
+        rest, self._held = self._held[self._at :], b""
+        self.flow.resume_reading()
+        self._parse(rest)
+
+    def _take_up_hot(self) -> bool:
+        piece = self._held[self._at : self._at + WINDOW]
+        block = self.heads.find(piece)
+        if block is None or len(piece) < block.total:
+            return False
+        self._at += block.total
+        if self._at == len(self._held):
             self._held = b""
             self.flow.resume_reading()
-            self.data_received(held)
+            self._settle()
+        self._ask(piece[block.end : block.total], piece[block.hole], block.head)
+        return True
 
-    def _hold(self, data: bytes) -> None:
-        self._held += data
+    def _hold(self, data: bytes, at: int = 0) -> None:
+        """Keeps bytes from here on for later."""
+        if self._held:
+            data, at = self._held[self._at :] + data, 0
+        self._held, self._at = data, at
         self._is_plain = False
         self.flow.pause_reading()
 
@@ -168,12 +189,12 @@ class FastProtocol(GuardedProtocol):
         self._settle()
 
     def _settle(self) -> None:
-        """Finds out whether the connection is between messages."""
-        at_work = self._is_at_work()
+        """Finds out whether the next bytes may be a hot request, and whether its answer needs nothing but sending."""
         in_message = self._timer is not None or self._refusal is not None
         unusual = in_message or self.pipeline or self._held or self._stuck is not None
         self._is_plain = not unusual and self._turn.keep_alive
-        self._is_idle = self._is_plain and not at_work and not self.transport.is_closing()
+        is_ready = self._is_plain and not self._is_at_work()
+        self._is_idle = is_ready and not self.transport.is_closing()
 
     def _is_at_work(self) -> bool:
         """A request, hot or cold, has come whose answer isn't complete."""
@@ -261,9 +282,3 @@ class FastProtocol(GuardedProtocol):
     def connection_made(self, transport: Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
         self._settle()
-
-    def _give_up(self) -> None:
-        if self._held:  # it isn't the caller who is late
-            self._start_timer(self.limits.header_seconds, self._give_up)
-        else:
-            super()._give_up()

@@ -27,8 +27,8 @@ class Limits:
     """What a connection takes: bytes, numbers of headers, seconds; and how many there may be of it.
 
     Headers must be complete `header_seconds` after their first byte. A body may take as long as every
-    `body_seconds` bring `body_rate` bytes a second on average, in at most so many chunks. `linger`: how long a refused caller is listened to,
-    so that the refusal reaches it.
+    `body_seconds` bring `body_rate` bytes a second on average, in at most so many chunks. `linger`: how long a
+    refused caller is listened to, so that the refusal reaches it.
     """
 
     header_bytes: int = 16 * 1024
@@ -199,7 +199,10 @@ class GuardedProtocol(HttpToolsProtocol):
             self._timer = None
 
     def _give_up(self) -> None:
-        self._refuse(408)
+        if self.flow.read_paused:  # it isn't the caller who is late
+            self._start_timer(self.limits.header_seconds, self._give_up)
+        else:
+            self._refuse(408)
 
     def _check_body(self) -> None:
         """Whether the body came on; time in which the server itself didn't read doesn't count."""

@@ -18,7 +18,7 @@ from uvicorn.server import ServerState
 from onnxport.server import problems
 from onnxport.server.heads import Head
 from onnxport.server.metrics import Metrics
-from onnxport.server.scheduler import Result, Scheduler
+from onnxport.server.scheduler import Gone, Result, Scheduler
 
 _OK = (
     b"HTTP/1.1 200 OK\r\n%bcontent-length: %%d\r\ncontent-type: application/json\r\n"
@@ -106,7 +106,10 @@ class Rounds:
 
     def _write_one(self, one: Asked, result: Result) -> None:
         self.observer.metrics.in_flight(-1)
-        self._write([one], [result])
+        if isinstance(result, Gone):
+            self.observer.metrics.lost(1)
+        else:
+            self._write([one], [result])
 
     def _write(self, asked: list[Asked], results: Sequence[Result]) -> None:
         form, failed, gone = self._form(), False, self.gone

@@ -33,6 +33,10 @@ Result = bytes | Exception
 Observe = Callable[[int, float], None]
 
 
+class Gone(Exception):
+    """Nobody waits for the answer any longer."""
+
+
 @dataclass(slots=True, eq=False)
 class Job:
     """A body that waits for a thread.
@@ -156,8 +160,9 @@ class Scheduler:
                 break
             job = self._queue.popleft()
             self._rows -= job.rows
-            if job.ended or job.is_gone():
-                job.ended = True
+            if not job.ended and job.is_gone():
+                job.end(Gone())
+            if job.ended:
                 continue
             batch.append(job)
             if job.alone:
