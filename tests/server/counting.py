@@ -70,6 +70,8 @@ def killed(times: int) -> dict[str, Any]:
     seen, names = [], set[str]()
     for _ in range(times):
         child = fork(partial(count_for_ever, board))
+        while child not in {process.pid for process in board.processes()}:
+            time.sleep(0.001)  # until it has taken its part
         ends = time.monotonic() + 0.05
         while time.monotonic() < ends:
             seen.append(board.sums()[GOOD])
