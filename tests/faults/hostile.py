@@ -197,8 +197,8 @@ HEADERS: Hostile = {
         f"{header!r} is fine": (request(ROW, header), TAKEN)
         for header in (
             b"A:b", b"A: b \t", b"A:", b"A: \xe9\xff", b"A: b: c", b"A_b: c", b"A|b~!#$%&'*+-.^`: c", b"a: \tb",
-            b"Expect: 100-continue", b"TE: trailers", b"Connection: keep-alive", b"Upgrade: h2c", b"Connection: Upgrade",
-            b"Connection: Keep-Alive, TE",
+            b"Expect: 100-continue", b"TE: trailers", b"Connection: keep-alive", b"Upgrade: h2c",
+            b"Connection: Upgrade", b"Connection: Keep-Alive, TE",
             b"Content-Encoding: gzip", b"X-HTTP-Method-Override: GET", b"X-Forwarded-For: \r\nX-Forwarded-Host: evil",
         )
     },
