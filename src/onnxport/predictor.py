@@ -50,11 +50,12 @@ class Model:
     saved from.
 
     signature: the named, typed inputs and outputs. manifest: everything the file says, as a
-    mapping.
+    mapping. threads: how many one run may use.
     """
 
     def __init__(self, session: Session) -> None:
         self._session = session
+        self.threads = session.threads
         self.manifest: Manifest = session.manifest
         self.signature: Signature = session.signature
         self.file: ModelFile = session.file

@@ -14,7 +14,6 @@ import uvicorn
 
 from onnxport.errors import SettingsError
 from onnxport.modelfile import read_model_file
-from onnxport.predictor import Model
 from onnxport.server import logs
 from onnxport.server.access import open_access
 from onnxport.server.board import Board
@@ -24,10 +23,9 @@ from onnxport.server.lane import Lane
 from onnxport.server.logs import Log
 from onnxport.server.prepared import Prepared
 from onnxport.server.seat import Seat
-from onnxport.server.service import open_service
+from onnxport.server.service import open_model, open_service
 from onnxport.server.supervisor import Supervisor
 from onnxport.server.tls import tls_context
-from onnxport.session import open_session
 from onnxport.settings import Settings
 
 log = logging.getLogger(__name__)
@@ -84,7 +82,7 @@ def serve(
 def one_worker(prepared: Prepared, seat: Seat, log_to: Log) -> None:
     """Serves until it is told to end, by a signal or through its seat. Raises ModelFileError, InferenceError."""
     service = open_service(
-        Model(open_session(prepared.file)),
+        open_model(prepared.file, prepared.settings),
         prepared.settings,
         board=prepared.board,
         worker=seat.index,

@@ -72,7 +72,8 @@ class Scheduler:
         self._max_wait, self._deadline = settings.max_wait, settings.deadline
         fits = len(model.signature.features) <= settings.max_cells
         self._most_joined = min(SMALL_BODY, settings.max_string) if fits else 0
-        self._threads = Threads(settings.threads or usable_processors())
+        # Where a run has threads of its own, one more runs only to read and write meanwhile.
+        self._threads = Threads(usable_threads(settings) if model.threads == 1 else 2)
         self._row_time = model.run_time()
         self.is_small = self._row_time < SMALL_ROW
         self._idle = self._threads.count
@@ -227,6 +228,11 @@ class Done:
     answers: list[Result]
     seconds: float
     runs: list[tuple[int, float]]
+
+
+def usable_threads(settings: Settings) -> int:
+    """Threads for what is too long for the event loop."""
+    return settings.threads or usable_processors()
 
 
 def _most_rows(body: bytes) -> int:

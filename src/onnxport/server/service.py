@@ -6,13 +6,15 @@ import logging
 from dataclasses import dataclass
 from pathlib import Path
 
+from onnxport.modelfile import ModelFile
 from onnxport.predictor import Model, load
 from onnxport.server.access import Access, open_access
 from onnxport.server.board import Board
 from onnxport.server.logs import Log
 from onnxport.server.observer import Observer, open_observer
 from onnxport.server.readiness import Readiness
-from onnxport.server.scheduler import Scheduler
+from onnxport.server.scheduler import SMALL_ROW, Scheduler, usable_threads
+from onnxport.session import open_session
 from onnxport.settings import Settings
 
 _log = logging.getLogger(__name__)
@@ -28,6 +30,21 @@ class Service:
     readiness: Readiness
     scheduler: Scheduler
     observer: Observer
+
+
+def open_model(file: ModelFile, settings: Settings) -> Model:
+    """The model as it's served: a large one with several threads for each run, if they change no answer.
+
+    ONNX Runtime may add numbers up in another order with several threads; whether it does is tried with the stored
+    rows. Raises ModelFileError.
+    """
+    session = open_session(file)
+    threads = usable_threads(settings)
+    if threads > 1 and Model(session).run_time() >= SMALL_ROW:
+        wider = open_session(file, threads=threads)
+        if wider.answers_like(session):
+            return Model(wider)
+    return Model(session)
 
 
 def open_service(
