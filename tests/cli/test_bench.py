@@ -163,9 +163,7 @@ def read_all(terminal: int) -> str:
     [
         (("model.onnx",), "a load test needs the URL of a running server"),
         (("http://127.0.0.1:9",), "--model"),
-        (("http://u:p@x.test", "--model", "m.onnx"), "give keys as api_key"),
         (("http://127.0.0.1:9", "--model", "m.onnx", "--rate", "0"), "--rate is 0"),
-        (("http://127.0.0.1:9", "--model", "m.onnx", "--connections", "0"), "--connections"),
         (("http://127.0.0.1:9", "--model", "m.onnx", "--output", "r.png"), "name it r.html"),
     ],
 )

@@ -94,8 +94,7 @@ class ClosedLoop:
     def freed(self, connection: Connection, now: int) -> None:
         if connection.state == "idle":
             if now < self._asker.end_at:
-                self._asker.note_lag(time.perf_counter_ns() - now, waited=False)
-                self._ask(connection)
+                self._asker.note_lag(self._ask(connection) - now, waited=False)
         else:
             connection.retry_at = now
             self._broken.appendleft(connection)
@@ -111,10 +110,12 @@ class ClosedLoop:
     def finish(self, slot: Slot) -> None:
         pass
 
-    def _ask(self, connection: Connection) -> None:
+    def _ask(self, connection: Connection) -> int:
+        """Asks now, and says when that was."""
         now = time.perf_counter_ns()
         self._asker.take(connection, now)
         self._asker.ask(connection, now)
+        return now
 
 
 class OpenLoop:
