@@ -13,6 +13,7 @@ from typing import Self
 
 from onnxport.modelfile import read_model_file
 from onnxport.predictor import Model
+from onnxport.server.access import open_access
 from onnxport.server.board import Board
 from onnxport.server.draining import Server
 from onnxport.server.lane import Lane
@@ -54,7 +55,7 @@ class Running:
         self._ready = threading.Event()
         self._listener = bind(settings)
         file = read_model_file(model_file)
-        prepared = Prepared(settings, self._listener, None, file, Board(1))
+        prepared = Prepared(settings, self._listener, None, file, Board(1), open_access(settings))
         self.service = open_service(Model(open_session(file)), settings)
         self.lane = Lane(self.service)
         self.observer = Watch(self.service.observer)
@@ -79,6 +80,10 @@ class Running:
         self._thread.join(30)
         self._listener.close()
         assert not self._thread.is_alive()
+        while (
+            self.service.scheduler.is_busy()
+        ):  # else Python's own end would meet a run in the middle
+            time.sleep(0.05)
 
     def tick(self) -> None:
         """What is done every second, now."""

@@ -354,7 +354,12 @@ def test_without_a_thread_nothing_waits_either() -> None:
     reader, writer = os.pipe()
     with os.fdopen(writer, "w") as stream:
         sink = Sink(stream, threaded=False)
-        told = threading.Thread(target=lambda: [sink.write(LINE) for _ in range(500)], daemon=True)
+
+        def write() -> None:
+            for _ in range(500):
+                sink.write(LINE)
+
+        told = threading.Thread(target=write, daemon=True)
         told.start()
         told.join(2.0)
         waits = told.is_alive()

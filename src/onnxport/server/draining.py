@@ -119,7 +119,7 @@ class Server(uvicorn.Server):
         if first:
             self._readiness.drain()
             if self._lane:
-                self._lane.forget(self.server_state.connections)
+                self._lane.drain(self.server_state.connections)
             self._seat.drains()
         if order is Order.CUT_OFF:
             self.should_exit = self.force_exit = True

@@ -209,6 +209,12 @@ class FastProtocol(GuardedProtocol):
         """The next request is judged anew."""
         self._block = None
 
+    def drain(self) -> None:
+        """The answer that is due closes the connection, unless more requests have come already."""
+        self._block = None
+        self._turn.keep_alive = bool(self._held)
+        self._settle()
+
     # ----------------------------------------------------------- hot requests by the parser
 
     def accept_head(self) -> None:

@@ -53,6 +53,12 @@ class Lane:
         for connection in list(connections):
             connection.sweep(now)
 
+    def drain(self, connections: Collection[Any]) -> None:
+        """Nothing is hot from now on. Readiness must have been withdrawn before."""
+        self._heads.forget()
+        for connection in list(connections):
+            connection.drain()
+
     def forget(self, connections: Collection[Any]) -> None:
         """Drops all judgements: the next request of each connection is judged anew."""
         self._heads.forget()

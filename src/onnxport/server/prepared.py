@@ -7,6 +7,7 @@ import ssl
 from dataclasses import dataclass
 
 from onnxport.modelfile import ModelFile
+from onnxport.server.access import Access
 from onnxport.server.board import Board
 from onnxport.settings import Settings
 
@@ -20,6 +21,7 @@ class Prepared:
     tls: ssl.SSLContext | None
     file: ModelFile
     board: Board
+    access: Access
 
     @property
     def url(self) -> str:

@@ -7,12 +7,13 @@ import logging
 import socket
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from ipaddress import ip_address
 from pathlib import Path
 
 import uvicorn
 
-from onnxport.errors import SettingsError
+from onnxport.errors import InferenceError, SettingsError
 from onnxport.modelfile import read_model_file
 from onnxport.server import logs
 from onnxport.server.access import open_access
@@ -25,6 +26,7 @@ from onnxport.server.prepared import Prepared
 from onnxport.server.seat import Seat
 from onnxport.server.service import open_model, open_service
 from onnxport.server.supervisor import Supervisor
+from onnxport.server.threads import usable_processors
 from onnxport.server.tls import tls_context
 from onnxport.settings import Settings
 
@@ -61,6 +63,7 @@ def serve(
             tls_context(settings),
             read_model_file(model_path),
             Board(settings.workers),
+            open_access(settings),
         )
 
         def tell() -> None:
@@ -81,9 +84,14 @@ def serve(
 
 def one_worker(prepared: Prepared, seat: Seat, log_to: Log) -> None:
     """Serves until it is told to end, by a signal or through its seat. Raises ModelFileError, InferenceError."""
+    told = prepared.settings
+    threads = told.threads or max(1, usable_processors() // seat.count)
+    settings = replace(told, threads=threads)
+    prepared.access.refresh()  # a worker that replaces another was forked from an older state
     service = open_service(
-        open_model(prepared.file, prepared.settings),
-        prepared.settings,
+        open_model(prepared.file, settings),
+        settings,
+        access=prepared.access,
         board=prepared.board,
         worker=seat.index,
         log=log_to,
@@ -94,6 +102,8 @@ def one_worker(prepared: Prepared, seat: Seat, log_to: Log) -> None:
         server.run(sockets=[prepared.listener])
     finally:
         service.observer.close()
+    if server.is_broken:
+        raise InferenceError("the application can't be built; the log says why")
 
 
 def several_workers(prepared: Prepared, on_ready: Callable[[], None]) -> int:

@@ -134,6 +134,10 @@ class Scheduler:
         self._rows += job.rows
         self._start()
 
+    def is_busy(self) -> bool:
+        """Whether a thread is at work, for whomever."""
+        return self._threads.busy > 0
+
     def wait(self) -> float:
         """Seconds until a request that came now would have its turn, as far as can be foreseen."""
         return self._rows * self._row_time / self._threads.count

@@ -51,15 +51,17 @@ def open_service(
     model: str | Path | bytes | Model,
     settings: Settings,
     *,
+    access: Access | None = None,
     board: Board | None = None,
     worker: int = 0,
     log: Log | None = None,
 ) -> Service:
-    """board: where several workers count together, and the number of this one. log: where the lines of requests go.
+    """access: who may call, by default as the settings say. board, worker: where several workers count together, and
+    the number of this one. log: where the lines of requests go.
 
     Raises ModelFileError, SettingsError.
     """
-    access = open_access(settings)
+    access = access or open_access(settings)
     opened = model if isinstance(model, Model) else load(model)
     if opened.manifest.accepted_mismatch:
         _log.warning(

@@ -8,7 +8,7 @@ import os
 from collections.abc import Callable
 from pathlib import Path
 from queue import SimpleQueue
-from threading import Thread
+from threading import Lock, Thread
 from typing import Any
 
 NAME = "prediction"
@@ -19,10 +19,11 @@ _QUOTAS = (
 
 
 class Threads:
-    """A fixed number of threads, started when the first work comes."""
+    """A fixed number of threads, started when the first work comes. busy: pieces of work that aren't done."""
 
     def __init__(self, count: int) -> None:
         self.count = count
+        self.busy, self._lock = 0, Lock()
         self._started = False
         self._work: SimpleQueue[Callable[[], None]] = SimpleQueue()
 
@@ -32,6 +33,7 @@ class Threads:
 
         def step() -> None:
             result = work()
+            self._count(-1)
             with contextlib.suppress(RuntimeError):  # the loop is closed: nobody waits any longer
                 loop.call_soon_threadsafe(then, result)
 
@@ -39,7 +41,12 @@ class Threads:
             self._started = True
             for _ in range(self.count):
                 Thread(target=self._run_forever, name=NAME, daemon=True).start()
+        self._count(1)
         self._work.put(step)
+
+    def _count(self, change: int) -> None:
+        with self._lock:
+            self.busy += change
 
     def _run_forever(self) -> None:
         while True:
