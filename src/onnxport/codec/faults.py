@@ -24,7 +24,7 @@ from onnxport.errors import MAX_DETAILS, Detail, shorten
 from onnxport.signature import NULL_TOKEN, Feature, Signature
 
 MAX_ALLOWED = 100
-_MAX_GUESSES = 3  # unknown names in a row that are compared with every feature, which takes long
+_MAX_GUESSES = 5  # unknown names in a row that are compared with others, which takes long
 
 Loc = tuple[str | int, ...]
 
@@ -52,8 +52,8 @@ def shape_faults(signature: Signature, rows: Sequence[Any], *, single: bool) -> 
             )
         unknown = [name for name in row if name not in expected and name not in signature.ignored]
         for nth, name in enumerate(unknown):
-            guesses = signature.names if nth < _MAX_GUESSES else ()
-            yield _unknown_feature(at, name, missing or guesses)
+            guesses = (missing or signature.names) if nth < _MAX_GUESSES else ()
+            yield _unknown_feature(at, name, guesses)
 
 
 def _unknown_feature(at: tuple[int, ...], name: str, candidates: Sequence[str]) -> Detail:
