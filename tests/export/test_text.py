@@ -236,6 +236,7 @@ def test_a_calibration_that_shows_the_rounding_of_its_scores(tmp_path: Path) -> 
 def test_a_list_a_series_and_an_array_of_texts(tmp_path: Path) -> None:
     texts, y = reviews()
     model = make_pipeline(TfidfVectorizer(), LogisticRegression())
+    model.fit(texts, y)
     path = tmp_path / "m.onnx"
     for X, name in (
         (pd.Series(texts, name="comment"), "comment"),
@@ -243,7 +244,7 @@ def test_a_list_a_series_and_an_array_of_texts(tmp_path: Path) -> None:
         (tuple(texts), "text"),
         (pd.DataFrame({"only": texts}), "only"),
     ):
-        onnxport.save(model.fit(texts, y), path, X=X, y=y)
+        onnxport.save(model, path, X=X, y=y)
         assert onnxport.load(path).signature.names == (name,)
     onnxport.save(model, path, X=texts, features=["review"], sample_rows=["good day", "bad"])
     loaded = onnxport.load(path)
@@ -258,13 +259,18 @@ def test_a_list_a_series_and_an_array_of_texts(tmp_path: Path) -> None:
     assert loaded.predict([]) == []
 
 
+@pytest.fixture(scope="module")
+def reader(tmp_path_factory: pytest.TempPathFactory) -> onnxport.Model:
+    """A model of texts alone."""
+    return onnxport.load(_saved(tmp_path_factory.mktemp("reader")))
+
+
 @pytest.mark.parametrize("value", [None, float("nan"), 5, True, ["good"], {"a": 1}, "nul \0"])
-def test_what_is_no_text_is_refused(value: Any, tmp_path: Path) -> None:
-    loaded = onnxport.load(_saved(tmp_path))
+def test_what_is_no_text_is_refused(value: Any, reader: onnxport.Model) -> None:
     with pytest.raises(ValidationError, match="'text'"):
-        loaded.predict({"text": value})
+        reader.predict({"text": value})
     with pytest.raises(ValidationError):
-        loaded.predict(["good", value])
+        reader.predict(["good", value])
 
 
 def _saved(folder: Path, **options: Any) -> Path:
