@@ -8,16 +8,29 @@ from __future__ import annotations
 from xdist.scheduler import LoadFileScheduling  # type: ignore[import-untyped]
 from xdist.workermanage import WorkerController  # type: ignore[import-untyped]
 
-# Modules and folders whose tests measure time or take all cores: nothing else runs beside them.
+# Modules whose tests measure short times or take all cores: nothing else runs beside them.
 ALONE = (
-    "tests/faults/",
+    "tests/bench/test_load.py",
+    "tests/faults/test_disconnects.py",
+    "tests/faults/test_overload.py",
+    "tests/faults/test_slow_clients.py",
     "tests/server/test_life.py",
     "tests/server/test_protocol.py",
+    "tests/server/test_workers.py",
 )
 # The modules that take longest, so that none of them is left for the end.
 LONG = (
+    "tests/cli/test_training.py",
     "tests/export/matrix/test_matrix.py",
     "tests/export/test_support_table.py",
+    "tests/export/test_torch.py",
+    "tests/shape/test_readme.py",
+    "tests/export/test_estimators.py",
+    "tests/export/test_xgboost.py",
+    "tests/export/test_lightgbm.py",
+    "tests/export/test_text.py",
+    "tests/export/test_meta_estimators.py",
+    "tests/shape/test_serving_install.py",
 )
 
 

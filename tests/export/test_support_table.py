@@ -63,9 +63,7 @@ OPTIONS: dict[str, dict[str, Any]] = {
     "KNNImputer": {"n_neighbors": 150},  # all of them: no two irises are too much alike
     "OrthogonalMatchingPursuitCV": {"max_iter": 2},
     "PLSCanonical": {"n_components": 1},
-    "RadiusNeighborsClassifier": {
-        "radius": 4.0
-    },  # few rows without neighbours, each refused by itself
+    "RadiusNeighborsClassifier": {"radius": 4.0},  # few rows are refused, each by itself
     "RandomizedSearchCV": {"n_iter": 2},
     "SelfTrainingClassifier": {"estimator": LINE},
 }

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import ROOT
+from tests.scheduling import ALONE, LONG
 
 CONFTEST = """
 from tests.conftest import pytest_collection_modifyitems, pytest_xdist_make_scheduler
@@ -71,6 +72,10 @@ def run(folder: Path, *options: str) -> tuple[str, list[Ran]]:
 
 def alone(ran: list[Ran]) -> list[Ran]:
     return [each for each in ran if each.module.startswith("tests/server/")]
+
+
+def test_the_modules_that_it_names_exist() -> None:
+    assert [name for name in (*ALONE, *LONG) if not (ROOT / name).is_file()] == []
 
 
 @pytest.fixture(scope="module")
