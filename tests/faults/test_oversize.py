@@ -8,6 +8,7 @@ import lzma
 import time
 import zlib
 from collections import Counter
+from contextlib import ExitStack, suppress
 
 import pytest
 
@@ -129,3 +130,44 @@ def test_many_answers_that_are_refused_do_not_add_up(
     growth = gauges.peak() - before
     assert growth < 2 * LIMIT
     note(requests=2 * count, peak=f"{growth / MIB:.1f} MiB")
+
+
+FLOODS = {
+    "fast": request(ROW),
+    "cold": request(ROW, line=COLD),
+    "model": b"GET /model HTTP/1.1\r\nHost: x\r\n\r\n",
+}
+QUEUED = (
+    "uvicorn queues every request that it has parsed, as many as there are in one read of 256 KiB"
+)
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "fast",
+        pytest.param("cold", marks=pytest.mark.xfail(strict=True, reason=QUEUED)),
+        pytest.param("model", marks=pytest.mark.xfail(strict=True, reason=QUEUED)),
+    ],
+)
+def test_a_flood_of_pipelined_requests(start: Start, note: Note, name: str) -> None:
+    """Callers who send all they can and read nothing: each may cost what is read of a connection at once, and its
+    answer, but not thousands of requests that wait.
+    """
+    gauges, callers, flood = Gauges(start(models.reciprocal())), 20, FLOODS[name] * 10_000
+    assert answered(gauges.url, FLOODS[name]) == 200
+    before = gauges.resident()
+    gauges.forget_peak()
+    with ExitStack() as lines:
+        for _ in range(callers):
+            line = lines.enter_context(Line(gauges.url))
+            line.socket.setblocking(False)
+            with suppress(BlockingIOError):
+                line.socket.send(flood)
+        for _ in range(3):
+            time.sleep(0.5)
+            with Line(gauges.url) as line:
+                assert line.ask(request(ROW)).document == {"prediction": 0.125}
+    growth = (gauges.peak() - before) / callers
+    assert growth < 4 * MIB
+    note(callers=callers, of_each=f"{growth / MIB:.1f} MiB")
