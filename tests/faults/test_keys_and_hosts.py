@@ -6,6 +6,7 @@ How long a refusal takes is studied in tests/core/test_keys.py, other ways aroun
 
 from __future__ import annotations
 
+import hashlib
 import random
 import re
 from collections import Counter
@@ -14,14 +15,13 @@ from typing import Self
 
 import pytest
 
-from onnxport.keys import new_key
 from tests.faults.conftest import Note, Start
 from tests.faults.sizes import drawing, sizes
 from tests.faults.wire import HOST, POST, Answer, Line, chunked, request
 from tests.server import models
 
-OURS, OTHER = new_key("ours"), new_key("other")
-KEY = OURS.key.encode()
+KEY, OTHER = (b"onnxport_" + digits * 3 for digits in (b"0123456789abcdef", b"fedcba9876543210"))
+SHA256 = hashlib.sha256(KEY).hexdigest()
 HOSTS = "api.example.com,*.shop.example,127.0.0.1,[::1]"
 ROW = b'{"x":8}'
 COLD = b"POST /predict?x=1 HTTP/1.1"
@@ -40,7 +40,7 @@ LETS_IN = re.compile(
 @pytest.fixture(scope="module")
 def url(start: Start, tmp_path_factory: pytest.TempPathFactory) -> str:
     path: Path = tmp_path_factory.mktemp("keys") / "keys.txt"
-    path.write_text(f"{OURS.line}\n{OTHER.line}\n", "utf-8")
+    path.write_text(f"ours:{SHA256}\nother:{hashlib.sha256(OTHER).hexdigest()}\n", "utf-8")
     options = ("--api-key-file", path, "--hosts", f"x,{HOSTS}")
     return start(models.reciprocal(), *options).url
 
@@ -104,9 +104,9 @@ def near(key: bytes, draw: random.Random) -> bytes:
             key[::-1],
             b'"%b"' % key,
             b"%%%02x%b" % (key[0], key[1:]),
-            OURS.sha256.encode(),
-            OURS.line.encode(),
-            new_key("new").key.encode(),
+            SHA256.encode(),
+            b"ours:" + SHA256.encode(),
+            b"onnxport_%048x" % draw.getrandbits(192),
             b"",
         ]
     )
