@@ -28,6 +28,7 @@ from onnxport.codec import (
     read_columns,
     read_rows,
     read_tensors,
+    refuse_large,
     refuse_non_finite,
     refuse_rows,
 )
@@ -102,6 +103,7 @@ class Model:
         try:
             return self._read_quickly(body, limits)
         except Unsure:
+            refuse_large(self.signature, body, limits)
             return read_rows(self.signature, parse_json(body), limits=limits)
 
     def answer_json(self, batch: Batch) -> bytes:

@@ -22,8 +22,6 @@ from tests.faults.wire import Answer, Line, chunked, request
 from tests.server import models
 
 LAST = b"GET /health/live HTTP/1.1\r\nHost: x\r\nConnection: close\r\nX-Request-ID: last\r\n\r\n"
-CODED = "a transfer coding before chunked is taken for none"
-KNOWN = {"TE.TE, another name first": CODED, "TE alone, gzip before": CODED}
 
 
 @pytest.fixture(scope="module")
@@ -71,12 +69,7 @@ def final(answers: Sequence[Answer]) -> list[Answer]:
 @sizes(2, 25)
 @pytest.mark.parametrize(
     "name",
-    [
-        pytest.param(
-            name, marks=pytest.mark.xfail(strict=True, reason=KNOWN[name]) if name in KNOWN else ()
-        )
-        for name in hostile.ALL
-    ],
+    list(hostile.ALL),
     ids=[name.encode("unicode_escape").decode()[:60] for name in hostile.ALL],
 )
 def test_what_two_readers_may_take_for_different_things(url: str, name: str, count: int) -> None:

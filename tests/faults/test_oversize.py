@@ -137,19 +137,9 @@ FLOODS = {
     "cold": request(ROW, line=COLD),
     "model": b"GET /model HTTP/1.1\r\nHost: x\r\n\r\n",
 }
-QUEUED = (
-    "uvicorn queues every request that it has parsed, as many as there are in one read of 256 KiB"
-)
 
 
-@pytest.mark.parametrize(
-    "name",
-    [
-        "fast",
-        pytest.param("cold", marks=pytest.mark.xfail(strict=True, reason=QUEUED)),
-        pytest.param("model", marks=pytest.mark.xfail(strict=True, reason=QUEUED)),
-    ],
-)
+@pytest.mark.parametrize("name", FLOODS)
 def test_a_flood_of_pipelined_requests(start: Start, note: Note, name: str) -> None:
     """Callers who send all they can and read nothing: each may cost what is read of a connection at once, and its
     answer, but not thousands of requests that wait.

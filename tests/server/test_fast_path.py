@@ -392,3 +392,118 @@ def test_what_is_late_is_given_up(model_file: ModelFile) -> None:
                 assert b"\r\nretry-after: 1\r\n" in answer
         stop.set()
         ticking.join()
+
+
+def test_a_caller_who_pipelines_without_end_does_not_fill_the_memory(
+    lanes: tuple[Running, Running],
+) -> None:
+    fast, _ = lanes
+    sent = request(json.dumps(row(random.Random(12))).encode())
+    with fast.connect() as pipeliner:
+        pipeliner.sendall(sent)
+        assert pipeliner.recv(65536).startswith(b"HTTP/1.1 200")
+        pipeliner.settimeout(1)
+        with pytest.raises(TimeoutError):
+            pipeliner.sendall(sent * 100_000)
+        connection: Any
+        (connection,) = fast.server.server_state.connections
+        assert len(connection._held) < 2**20
+        assert fast.talk([sent, LAST]).count(b"HTTP/1.1 200") == 2
+
+
+def test_a_body_that_nests_too_deep_harms_no_neighbour(model_file: ModelFile) -> None:
+    unread = replace(ROWS_APART.signature, columns=(*ROWS_APART.signature.names, "unread"))
+    made = replace(ROWS_APART, name="unread", signature=unread)
+    good, deep = row(random.Random(13)), row(random.Random(14))
+    nested = json.dumps(deep)[:-1] + ',"unread":' + "[" * 1000 + "]" * 1000 + "}"
+    asked = [
+        request(nested.encode() if i % 10 == 3 else json.dumps(good).encode()) for i in range(40)
+    ]
+    with Running(model_file(made), Settings(**SETTINGS), fast=True) as fast:
+        with ThreadPoolExecutor(20) as pool:
+            answers = list(
+                pool.map(lambda sent: fast.talk([sent] * 3 + [LAST], pause=0.005), asked)
+            )
+        for i, answer in enumerate(answers):
+            assert answer.count(b"HTTP/1.1 200") == (1 if i % 10 == 3 else 4)
+            assert b"HTTP/1.1 500" not in answer
+
+
+def test_an_id_in_an_unusual_form_comes_back(lanes: tuple[Running, Running]) -> None:
+    content = json.dumps(row(random.Random(15))).encode()
+    for header in (
+        b"X-Request-ID:abc",
+        b"X-Request-ID:  abc",
+        b"x-request-id:\tabc",
+        b"X-Request-ID: abc ",
+    ):
+        sent = request(content, headers=(header,))
+        for lane in lanes:
+            got = lane.talk([sent, sent, sent, sent, LAST], pause=0.005)
+            assert got.count(b"x-request-id: abc\r\n") == 4, header
+
+
+def test_the_limit_of_headers_holds_however_often_they_come(lanes: tuple[Running, Running]) -> None:
+    fast, _ = lanes
+    sent = request(json.dumps(row(random.Random(16))).encode(), headers=(b"h:1",) * 100)
+    for _ in range(4):
+        assert fast.talk([sent, LAST]).startswith(b"HTTP/1.1 431")
+
+
+def test_an_upgrade_with_a_body_is_no_way_to_smuggle(lanes: tuple[Running, Running]) -> None:
+    inner = request(json.dumps(row(random.Random(17))).encode(), headers=(b"X-Request-ID: in",))
+    wish = (b"Connection: Upgrade", b"Upgrade: h2c")
+    for lane in lanes:
+        got = lane.talk([request(inner, headers=wish), LAST])
+        assert got.startswith(b"HTTP/1.1 400")
+        assert b"x-request-id: in" not in got
+        got = lane.talk(
+            [b"GET /health/live HTTP/1.1\r\nHost: x\r\n" + b"\r\n".join(wish) + b"\r\n\r\n", LAST]
+        )
+        assert got.count(b"HTTP/1.1 200") == 2
+
+
+def test_keep_alive_does_not_cut_what_is_at_work(model_file: ModelFile) -> None:
+    settings = Settings(**SETTINGS, keep_alive=1, threads=1, max_wait=60, deadline=60)
+    with Running(model_file(models.slow()), settings, fast=True) as fast:
+        long = request(json.dumps([{"x": 1.0}] * 1200).encode())
+        one = request(b'{"x":1}')
+        with ThreadPoolExecutor(2) as pool:
+            first = pool.submit(fast.talk, [long, LAST])
+            time.sleep(0.1)
+            second = pool.submit(fast.talk, [one + one + one, LAST], pause=0.1)
+            assert first.result().count(b"HTTP/1.1 200") == 2
+            assert second.result().count(b"HTTP/1.1 200") == 4
+
+
+def test_short_requests_do_not_make_long_ones_look_longer(model_file: ModelFile) -> None:
+    """What is done once for a request counts as nobody's rows."""
+    with Running(model_file(ROWS_APART), Settings(**SETTINGS), fast=True) as fast:
+        single = json.dumps([row(random.Random(18))]).encode()
+        many = json.dumps([row(random.Random(19))] * 1500).encode()
+        with ThreadPoolExecutor(10) as pool:
+            asked = [request(many if i % 5 == 0 else single) for i in range(300)]
+            answers = list(pool.map(lambda sent: fast.talk([sent, LAST]), asked))
+        assert all(answer.count(b"HTTP/1.1 200") == 2 for answer in answers)
+
+
+def test_who_has_gone_takes_no_place_in_the_queue(model_file: ModelFile) -> None:
+    settings = Settings(**SETTINGS, threads=1, max_wait=1, deadline=60)
+    with Running(model_file(models.slow()), settings, fast=True) as fast:
+        long = request(json.dumps([{"x": 1.0}] * 1000).encode())
+        with ThreadPoolExecutor(1) as pool:
+            first = pool.submit(fast.talk, [long, LAST])
+            time.sleep(0.3)
+            for _ in range(3):
+                with fast.connect() as gone:
+                    gone.sendall(long)
+                    time.sleep(0.1)
+            time.sleep(0.2)
+            assert fast.talk([request(b'{"x":1}'), LAST]).startswith(b"HTTP/1.1 200")
+            assert first.result().startswith(b"HTTP/1.1 200")
+
+
+def test_an_empty_line_behind_a_request_is_no_request(lanes: tuple[Running, Running]) -> None:
+    sent = request(json.dumps(row(random.Random(20))).encode())
+    for lane in lanes:
+        assert lane.talk([sent + b"\r\n", sent, LAST], pause=0.05).count(b"HTTP/1.1 200") == 3

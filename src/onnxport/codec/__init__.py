@@ -16,7 +16,7 @@ from onnxport.codec.answers import (
 from onnxport.codec.documents import parse_json
 from onnxport.codec.encoding import NotFinite, RowEncoder
 from onnxport.codec.rows import UNLIMITED, Batch, Limits, read_columns, read_rows
-from onnxport.codec.tables import TableReader, Unsure, read_tensors
+from onnxport.codec.tables import TableReader, Unsure, read_tensors, refuse_large
 
 __all__ = [
     "UNLIMITED",
@@ -33,6 +33,7 @@ __all__ = [
     "read_columns",
     "read_rows",
     "read_tensors",
+    "refuse_large",
     "refuse_non_finite",
     "refuse_rows",
 ]

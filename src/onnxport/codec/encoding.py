@@ -48,9 +48,11 @@ class RowEncoder:
         if not rows:
             return []
         values = tuple(chain.from_iterable(zip(*self._columns(outputs), strict=True)))
-        if self._round[0] != rows:
-            self._round = (rows, _NEVER_IN_JSON.join([self._template] * rows))
-        return (self._round[1] % values).split(_NEVER_IN_JSON)
+        known, template = self._round
+        if known != rows:
+            template = _NEVER_IN_JSON.join([self._template] * rows)
+            self._round = (rows, template)  # threads may come between, but not into it
+        return (template % values).split(_NEVER_IN_JSON)
 
     def _columns_of(self) -> Callable[[Arrays], Columns]:
         """What takes the texts of the template's places out of the outputs, column by column."""

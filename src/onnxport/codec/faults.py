@@ -24,7 +24,8 @@ from onnxport.errors import MAX_DETAILS, Detail, shorten
 from onnxport.signature import NULL_TOKEN, Feature, Signature
 
 MAX_ALLOWED = 100
-_MAX_GUESSES = 5  # unknown names in a row that are compared with others, which takes long
+_MAX_GUESSES = 5  # unknown names in a request that are compared with others, which takes long
+_MOST_GUESSED = 500  # features among which a guess is made
 
 Loc = tuple[str | int, ...]
 
@@ -32,6 +33,7 @@ Loc = tuple[str | int, ...]
 def shape_faults(signature: Signature, rows: Sequence[Any], *, single: bool) -> Iterable[Detail]:
     """Rows that are no objects, keys that are missing, unknown, or stand twice."""
     expected = signature.by_name.keys()
+    guesses = _MAX_GUESSES if len(expected) <= _MOST_GUESSED else 0
     for index, row in enumerate(rows):
         at = () if single else (index,)
         if not isinstance(row, dict):
@@ -51,9 +53,9 @@ def shape_faults(signature: Signature, rows: Sequence[Any], *, single: bool) -> 
                 "missing", (*at, name), f"{row_name(at)} lacks the feature {name!r}; send it"
             )
         unknown = [name for name in row if name not in expected and name not in signature.ignored]
-        for nth, name in enumerate(unknown):
-            guesses = (missing or signature.names) if nth < _MAX_GUESSES else ()
-            yield _unknown_feature(at, name, guesses)
+        for name in unknown:
+            yield _unknown_feature(at, name, (missing or signature.names) if guesses > 0 else ())
+            guesses -= 1
 
 
 def _unknown_feature(at: tuple[int, ...], name: str, candidates: Sequence[str]) -> Detail:

@@ -78,7 +78,8 @@ def read_rows(
             ]
         )
     rows: list[Any] = [document] if single else document
-    _refuse_large(signature, rows, limits)
+    refuse_rows_over(signature, len(rows), limits)
+    _refuse_long_strings(signature, rows, limits)
     faults = list(islice(shape_faults(signature, rows, single=single), MAX_DETAILS))
     if faults:
         if depth_of(document) > MAX_DEPTH:
@@ -95,21 +96,27 @@ def read_rows(
         raise
 
 
-def _refuse_large(signature: Signature, rows: Sequence[Any], limits: Limits) -> None:
-    if limits.rows is not None and len(rows) > limits.rows:
-        message = f"{len(rows)} rows in one request; send at most {limits.rows} at once"
+def refuse_rows_over(signature: Signature, rows: int, limits: Limits) -> None:
+    """Raises TooLarge for more rows than the limits allow."""
+    if limits.rows is not None and rows > limits.rows:
+        message = f"{rows} rows in one request; send at most {limits.rows} at once"
         raise TooLarge([Detail("too_many_rows", (), message)])
     width = len(signature.features)
-    if limits.cells is not None and len(rows) * width > limits.cells:
+    if limits.cells is not None and rows * width > limits.cells:
         message = (
-            f"{len(rows)} rows of {width} features are more than {limits.cells} values in one request; "
+            f"{rows} rows of {width} features are more than {limits.cells} values in one request; "
             f"send at most {limits.cells // width} rows at once"
         )
         raise TooLarge([Detail("too_many_rows", (), message)])
-    if limits.string is None or not any(feature.is_string for feature in signature.features):
+
+
+def _refuse_long_strings(signature: Signature, rows: Sequence[Any], limits: Limits) -> None:
+    names = [feature.name for feature in signature.features if feature.is_string]
+    if limits.string is None:
         return
     for index, row in enumerate(rows):
-        for name, value in row.items() if isinstance(row, dict) else ():
+        for name in names if isinstance(row, dict) else ():
+            value = row.get(name)
             if isinstance(value, str) and len(value) > limits.string:
                 at = f"row {index}, feature {shorten(name)!r}"
                 message = f"{at}: the string is longer than {limits.string} characters; send less"

@@ -15,9 +15,10 @@ Whatever isn't certain is left to the strict reader, which is the authority on e
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import chain, repeat
+from operator import itemgetter
 from typing import Any
 
 import msgspec
@@ -26,16 +27,24 @@ import orjson
 
 from onnxport.analysis import joined_ngrams
 from onnxport.codec.documents import is_unicode
-from onnxport.codec.rows import Batch, Limits, read_rows
+from onnxport.codec.rows import Batch, Limits, read_rows, refuse_rows_over
 from onnxport.datatypes import BY_NAME, MAX_EXACT_INTEGER
-from onnxport.errors import RequestError
+from onnxport.errors import Detail, RequestError, TooLarge
 from onnxport.signature import NULL_TOKEN, Feature, Signature, Text
 from onnxport.tensors import Array, Arrays
 
 FEW = 128  # numbers
-MAX_FIELDS = 4096  # msgspec looks for a key among all that follow
+LARGE = 64 * 1024  # bytes of a body that is looked at before it is read strictly
+MAX_MORE_KEYS = 2000  # that a row may have beside those that the model knows
+MAX_FIELDS = 128  # msgspec looks for a key among all that follow: the square of their number, if they come reversed
 
 Values = Sequence[Any]
+Decode = Callable[[Any], Any]
+_NOT_READ = (
+    ValueError,
+    KeyError,
+    RecursionError,
+)  # of msgspec, orjson and Unicode; a name; nested too deep
 _astuple, _count = msgspec.structs.astuple, bytes.count
 
 
@@ -47,9 +56,7 @@ class TableReader:
     """Reads rows of one model's table straight into the tensors that its graph takes: [rows, width] each."""
 
     def __init__(self, signature: Signature) -> None:
-        row = _row_type(signature)
-        self._one = msgspec.json.Decoder(row).decode if row else _never
-        self._many = msgspec.json.Decoder(list[row]).decode if row else _never  # type: ignore[valid-type]
+        self._one, self._many = _decoders(signature)
         self._width, self._ignored = len(signature.features), len(signature.ignored)
         self._has_colons = any(":" in name for name in (*signature.names, *signature.ignored))
         self._strings = [i for i, f in enumerate(signature.features) if f.is_string]
@@ -59,8 +66,8 @@ class TableReader:
     def read(self, bodies: Sequence[bytes]) -> Arrays:
         """Bodies of one row object each. Raises Unsure."""
         try:
-            rows = list(map(_astuple, map(self._one, bodies)))
-        except ValueError as err:  # of msgspec, and of Unicode
+            rows = list(map(self._one, bodies))
+        except _NOT_READ as err:
             raise Unsure from err
         return self._feeds(rows, bodies)
 
@@ -68,10 +75,9 @@ class TableReader:
         """One body: one row object, or a list of them. Raises Unsure, over the limits too."""
         single = body.startswith(b"{")
         try:
-            found = [self._one(body)] if single else self._many(body)
-        except ValueError as err:
+            rows = [self._one(body)] if single else self._many(body)
+        except _NOT_READ as err:
             raise Unsure from err
-        rows = list(map(_astuple, found))
         if not rows or not self._is_within(rows, limits):
             raise Unsure
         return Batch({}, len(rows), single, self._feeds(rows, (body,)))
@@ -190,12 +196,56 @@ def _is_plain(text: str) -> bool:
     return text != NULL_TOKEN and "\0" not in text and is_unicode(text)
 
 
+def _decoders(signature: Signature) -> tuple[Decode, Decode]:
+    """What decodes a body of one row as a tuple, in the order of the signature and with what was given of the ignored
+    columns behind; and what decodes a list of rows.
+    """
+    row = _row_type(signature)
+    if row is not None:
+        one, many = msgspec.json.Decoder(row).decode, msgspec.json.Decoder(list[row]).decode  # type: ignore[valid-type]
+        return (lambda body: _astuple(one(body))), (lambda body: list(map(_astuple, many(body))))
+    if signature.takes_tensors or not signature.features:
+        return _never, _never
+    pick = _picker(signature)
+    return (lambda body: pick(orjson.loads(body))), (lambda body: _each(pick, orjson.loads(body)))
+
+
 def _never(_: bytes) -> Any:
     raise Unsure
 
 
+def _picker(signature: Signature) -> Decode:
+    """The values of a decoded row by name, of the right types. Raises KeyError, ValueError."""
+    get = itemgetter(*signature.names, signature.names[0])  # two at least, so that it gives a tuple
+    allowed = [_types(feature) for feature in signature.features]
+    alike = len(set(allowed)) == 1
+
+    def pick(row: Any) -> tuple[Any, ...]:
+        if type(row) is not dict or len(row) != len(allowed):
+            raise ValueError
+        values: tuple[Any, ...] = get(row)[:-1]
+        if alike and allowed[0].issuperset(map(type, values)):
+            return values
+        if not all(type(value) in types for value, types in zip(values, allowed, strict=True)):
+            raise ValueError
+        return values
+
+    return pick
+
+
+def _each(pick: Decode, rows: Any) -> list[tuple[Any, ...]]:
+    if type(rows) is not list:
+        raise ValueError
+    return list(map(pick, rows))
+
+
+def _types(feature: Feature) -> frozenset[type]:
+    kinds = {str} if feature.is_string else {bool} if feature.kind == "boolean" else {float, int}
+    return frozenset(kinds | {type(None)} if feature.nullable else kinds)
+
+
 def _row_type(signature: Signature) -> Any:
-    """The row as msgspec decodes it, or None where it can't hold the names."""
+    """The row as msgspec decodes it, or None where it can't hold the names, or would take long to look for them."""
     if signature.takes_tensors or not 0 < len(signature.features) <= MAX_FIELDS:
         return None
     fields = [
@@ -282,3 +332,23 @@ def read_tensors(signature: Signature, body: bytes, *, limits: Limits) -> Batch:
             if (np.abs(np.asarray(array, dtype=np.float64)) >= MAX_EXACT_INTEGER).any():
                 raise Unsure
     return batch
+
+
+def refuse_large(signature: Signature, body: bytes, limits: Limits) -> None:
+    """Refuses what is too large before the strict reader takes its time for it: a list of too many rows, an object of
+    far too many keys. Raises TooLarge; says nothing of what isn't certain.
+    """
+    if len(body) < LARGE:
+        return
+    try:
+        document = orjson.loads(body)
+    except orjson.JSONDecodeError:
+        return
+    if type(document) is list:
+        refuse_rows_over(signature, len(document), limits)
+    most = len(signature.features) + len(signature.ignored) + MAX_MORE_KEYS
+    if type(document) is dict and limits.rows is not None and len(document) > most:
+        message = (
+            f"the row has {len(document)} keys; the model takes {len(signature.features)} features"
+        )
+        raise TooLarge([Detail("too_large", (), message)])

@@ -27,6 +27,7 @@ from onnxport.server.protocol import GuardedProtocol
 from onnxport.server.request_ids import decide, new_id, sent_id
 from onnxport.server.rounds import Rounds
 
+SLICE = 16 * 1024  # bytes that the parser gets at once
 WINDOW = 4096  # bytes of what is held that are looked at for the next request
 
 _now = time.perf_counter
@@ -99,14 +100,14 @@ class FastProtocol(GuardedProtocol):
             return
         if len(data) > block.total:
             self._hold(data, block.total)
-        if self.timeout_keep_alive_task is not None:
-            self._unset_keepalive_if_required()
         self._ask(data[block.end : block.total], known_as, block.head)
 
     def _ask(self, body: bytes, known_as: bytes, head: Head) -> None:
         turn, now = self._turn, _now()
         turn.response_complete = self._is_idle = False
         self.cycle = self._answering = turn
+        if self.timeout_keep_alive_task is not None:
+            self._unset_keepalive_if_required()
         self._last = now
         self.rounds.add((self, body, known_as or new_id().encode(), head, now))
 
@@ -144,9 +145,12 @@ class FastProtocol(GuardedProtocol):
         """Goes on with what is held, one request at a time; reading stays paused until nothing is left of it."""
         if self.transport.is_closing():
             self._held = b""
-        if not self._held or self._stuck is not None or self._is_at_work() or self.pipeline:
+        if not self._held or self._stuck is not None or self.pipeline:
             return
-        if self._timer is None and self._take_up_hot():
+        if self._is_at_work():
+            if self._timer is None or self._is_asked():
+                return  # else it waits for the rest of its body, which is held
+        elif self._timer is None and self._take_up_hot():
             return
         rest, self._held = self._held[self._at :], b""
         self.flow.resume_reading()
@@ -184,8 +188,13 @@ class FastProtocol(GuardedProtocol):
         return self.cycle is self._turn and not self._turn.response_complete and self._head is None
 
     def _parse(self, data: bytes) -> None:
+        """Feeds the parser, and holds the rest as soon as requests queue: each of them takes some kilobytes."""
         self._is_idle = self._is_plain = False
-        super().data_received(data)
+        for at in range(0, len(data), SLICE):
+            super().data_received(data[at : at + SLICE])
+            if self.pipeline and at + SLICE < len(data):
+                self._hold(data, at + SLICE)
+                break
         self._settle()
 
     def _settle(self) -> None:
@@ -195,6 +204,9 @@ class FastProtocol(GuardedProtocol):
         self._is_plain = not unusual and self._turn.keep_alive
         is_ready = self._is_plain and not self._is_at_work()
         self._is_idle = is_ready and not self.transport.is_closing()
+
+    def has_more(self) -> bool:
+        return bool(self._held) or super().has_more()
 
     def _is_at_work(self) -> bool:
         """A request, hot or cold, has come whose answer isn't complete."""
@@ -247,7 +259,7 @@ class FastProtocol(GuardedProtocol):
     def _tell_health(self, path: str, content: bytes) -> None:
         now, known_as = _now(), decide(sent_id(self.headers))
         self._last = now
-        self.answer(self.rounds.good(content, known_as.encode()))
+        self.answer(self.rounds.form_answer(content, known_as.encode()))
         request = Answered(known_as, "GET", path, 200, _now() - now, address(self.client))
         self.observer.note("health", request, _now())
 

@@ -80,11 +80,12 @@ class Heads:
         readiness: Readiness,
         *,
         max_body: int,
+        max_headers: int,
         is_cors: bool,
         traced: Collection[bytes] = (),
     ) -> None:
         self._access, self._readiness, self._traced = access, readiness, traced
-        self._max_body, self._is_cors = max_body, is_cors
+        self._max_body, self._max_headers, self._is_cors = max_body, max_headers, is_cors
         self._known: dict[bytes, Head | None] = {}
         self._seen: set[bytes] = set()
 
@@ -101,7 +102,7 @@ class Heads:
 
         Only asked when the parser has read the whole head; headers: with names in lower case.
         """
-        if self._readiness.draining:
+        if self._readiness.draining or len(headers) > self._max_headers:
             return None
         if url in HEALTH and parser.get_method() == b"GET":
             return self._judge_health(parser, url, headers)
@@ -142,8 +143,12 @@ class Heads:
         if end < len(_END):
             return None
         hole = _HOLE.search(data, 0, end)
+        if hole is None and _NAME in data[:end].lower():
+            return None  # an id, but not in the usual form: the connection's own parser says what it is
         at, to = hole.span(1) if hole else (end, end)
-        key = data[:at] + b"\0" + data[to:end]  # no block holds a NUL
+        key = (
+            data[:at] + b"\0" + data[to:end]
+        )  # a legal block holds no NUL, so no other key is equal
         head = self._known.get(key)
         if head is None:
             if key in self._known or not self._is_second(key):

@@ -23,10 +23,12 @@ class Lane:
         self._access, self._scheduler = service.access, service.scheduler
         self._metrics = service.observer.metrics
         settings = service.settings
+        limits = Limits(connections=settings.max_connections)
         self._heads = Heads(
             service.access,
             service.readiness,
             max_body=min(settings.max_body, SMALL_BODY),
+            max_headers=limits.headers,
             is_cors=bool(settings.cors_origins),
             traced=[name.encode() for name in HEADERS] if service.observer.tracer else (),
         )
@@ -36,7 +38,7 @@ class Lane:
                 service.scheduler, service.observer, always=always(settings.cors_origins)
             ),
             "observer": service.observer,
-            "limits": Limits(connections=settings.max_connections),
+            "limits": limits,
         }
         self.protocol: type[FastProtocol] = type("ProcessProtocol", (FastProtocol,), of_process)
         self._generation = service.access.generation

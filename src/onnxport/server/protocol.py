@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import http
 from asyncio import TimerHandle, Transport
-from collections.abc import Callable, Sized
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -70,12 +70,15 @@ class GuardedProtocol(HttpToolsProtocol):
 
     def connection_made(self, transport: Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
-        self.flow = _Flow(transport, self.pipeline)
+        self.flow = _Flow(transport, self.has_more)
+        self._keep_alive()
+        if len(self.connections) > self.limits.connections:
+            self._refuse(503)
+
+    def _keep_alive(self) -> None:
         self.timeout_keep_alive_task = self.loop.call_later(
             self.timeout_keep_alive, self.timeout_keep_alive_handler
         )
-        if len(self.connections) > self.limits.connections:
-            self._refuse(503)
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._stop_timer()
@@ -101,6 +104,13 @@ class GuardedProtocol(HttpToolsProtocol):
         if self._is_oversize():
             self._refuse(431)
         elif self._timer is None and not self._moved:
+            self._begin_or_wait(data)
+
+    def _begin_or_wait(self, data: bytes) -> None:
+        """Bytes have come that begin no message yet; empty lines behind a request are nothing."""
+        if self._answering is not None and not data.strip(b"\r\n"):
+            self._keep_alive()
+        else:
             self._start_timer(self.limits.header_seconds, self._give_up)
 
     def _why_it_stopped(self) -> int:
@@ -109,7 +119,7 @@ class GuardedProtocol(HttpToolsProtocol):
         return 431 if self._is_oversize() else 400
 
     def _feed(self, data: bytes) -> None:
-        """Parses on where the parser stops for an upgrade, which is passed over, as HTTP allows."""
+        """Parses on where the parser stops for an upgrade: HTTP allows to pass over the wish. It has no body."""
         while data:
             try:
                 self.parser.feed_data(data)
@@ -151,6 +161,11 @@ class GuardedProtocol(HttpToolsProtocol):
 
     def on_headers_complete(self) -> None:
         self._moved = True
+        if self.parser.should_upgrade() and self._announces_body():
+            raise ValueError("llhttp would read the body as requests")  # stops the parser
+        codings = [value for name, value in self.headers if name == b"transfer-encoding"]
+        if codings and [coding.strip().lower() for coding in codings] != [b"chunked"]:
+            raise ValueError("llhttp would take another coding for none")
         self.accept_head()
         self._in_body = True
         self._unparsed = self._progress = 0
@@ -171,6 +186,16 @@ class GuardedProtocol(HttpToolsProtocol):
         self._in_body = False
         self._stop_timer()
         self.accept_end()
+
+    def _announces_body(self) -> bool:
+        return any(
+            name == b"transfer-encoding" or (name == b"content-length" and value.strip(b" 0"))
+            for name, value in self.headers
+        )
+
+    def has_more(self) -> bool:
+        """Requests have come that nobody has begun with."""
+        return bool(self.pipeline)
 
     def accept_head(self) -> None:
         """A request's head is complete and within the limits."""
@@ -273,6 +298,8 @@ class GuardedProtocol(HttpToolsProtocol):
 
     def on_response_complete(self) -> None:
         super().on_response_complete()
+        if self._timer is not None:  # the next request has begun: the connection isn't idle
+            self._unset_keepalive_if_required()
         if self._refusal is not None:
             self._finish()
 
@@ -283,14 +310,14 @@ class GuardedProtocol(HttpToolsProtocol):
 
 
 class _Flow(FlowControl):
-    """Reads nothing while complete requests are queued: uvicorn's own would queue as many as a caller likes."""
+    """Reads nothing while there are requests to work off: uvicorn's own would queue as many as a caller likes."""
 
-    def __init__(self, transport: Transport, queued: Sized) -> None:
+    def __init__(self, transport: Transport, has_more: Callable[[], bool]) -> None:
         super().__init__(transport)
-        self._queued = queued
+        self._has_more = has_more
 
     def resume_reading(self) -> None:
-        if not self._queued:
+        if not self._has_more():
             super().resume_reading()
 
 

@@ -42,7 +42,11 @@ def respond(err: Exception, scope: Scope) -> Response:
 
 def sent_id(headers: Iterable[tuple[bytes, bytes]]) -> str:
     """What the caller has sent as its id, the first of several. headers: their names in lower case."""
-    return next((value for name, value in headers if name == _NAME), b"").decode("latin-1")
+    return (
+        next((value for name, value in headers if name == _NAME), b"")
+        .decode("latin-1")
+        .strip(" \t")
+    )
 
 
 def decide(sent: str) -> str:

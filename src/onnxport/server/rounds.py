@@ -80,25 +80,27 @@ class Rounds:
             self._call_soon(self._answer)
         self._asked.append(asked)
 
-    def good(self, content: bytes, request_id: bytes) -> bytes:
+    def form_answer(self, content: bytes, request_id: bytes) -> bytes:
         """A whole good answer."""
         return self._form() % (len(content), request_id, content)
 
     def _answer(self) -> None:
         asked, self._asked = self._asked, []
         _, bodies, _, _, arrivals = zip(*asked, strict=True)
-        if self._scheduler.join(bodies):
+        if self._scheduler.can_join(bodies):
             self._write(asked, self._scheduler.answer_now(bodies, arrivals))
         elif joined := self._pass_on(asked):
             _, bodies, _, _, arrivals = zip(*joined, strict=True)
             self._write(joined, self._scheduler.answer_now(bodies, arrivals))
 
     def _pass_on(self, asked: list[Asked]) -> list[Asked]:
-        """Leaves to threads what is too long for the loop; answers whose rows join."""
+        """Answers what is short and can't join, leaves to threads what is long; those that join are left over."""
         joined = []
         for one in asked:
-            if self._scheduler.join([one[1]]):
+            if self._scheduler.can_join([one[1]]):
                 joined.append(one)
+            elif self._scheduler.is_short(one[1]):
+                self._write([one], [self._scheduler.try_short(one[1])])
             else:
                 self.observer.metrics.in_flight(1)
                 self._scheduler.submit(one[1], partial(self._write_one, one), one[0].is_gone)

@@ -32,6 +32,9 @@ from onnxport.settings import Settings
 
 log = logging.getLogger(__name__)
 
+_always = logging.getLogger("onnxport.server.ready")  # whatever --log-level says
+_always.setLevel(logging.INFO)
+
 MARGIN = 2.0  # seconds that a worker may be late after --shutdown-timeout
 
 _BIND_ERRORS = {
@@ -68,7 +71,7 @@ def serve(
 
         def tell() -> None:
             processes = f"{settings.workers} workers" if several else "1 worker"
-            log.info("listening on %s (%s)", prepared.url, processes)
+            _always.info("listening on %s (%s)", prepared.url, processes)
             if on_ready:
                 on_ready(prepared.url)
 

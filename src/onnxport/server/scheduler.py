@@ -12,8 +12,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 
-from onnxport.codec import Limits, Unsure
-from onnxport.errors import InferenceError, OverloadedError, RequestError
+from onnxport.codec import Limits
+from onnxport.errors import OverloadedError
 from onnxport.predictor import Model
 from onnxport.server.metrics import Metrics
 from onnxport.server.threads import Threads, usable_processors
@@ -22,10 +22,12 @@ from onnxport.settings import Settings
 log = logging.getLogger(__name__)
 
 SMALL_BODY = 64 * 1024  # bytes that the loop may parse
+SMALL_TEXT = 2 * 1024  # the same where a model reads texts, which are analysed in Python
 SMALL_ROW = 0.2e-3  # seconds for one row of a small model
 LOOP_BUDGET = 2e-3  # seconds that one request may hold the loop
 BATCH_SECONDS = 50e-3  # that requests which run together may take
 _WEIGHT = 0.2  # of the newest run in the estimate
+_ENOUGH = 64  # rows of a small model
 
 _OBJECT = {b"{"}
 
@@ -70,8 +72,10 @@ class Scheduler:
         self._model = model
         self._limits = Limits(settings.max_rows, settings.max_cells, settings.max_string)
         self._max_wait, self._deadline = settings.max_wait, settings.deadline
+        self._reads_texts = bool(model.signature.texts)
+        most = SMALL_TEXT if self._reads_texts else SMALL_BODY
         fits = len(model.signature.features) <= settings.max_cells
-        self._most_joined = min(SMALL_BODY, settings.max_string) if fits else 0
+        self._most_joined = min(most, settings.max_string) if fits else 0
         # Where a run has threads of its own, one more runs only to read and write meanwhile.
         self._threads = Threads(usable_threads(settings) if model.threads == 1 else 2)
         self._row_time = model.run_time()
@@ -82,7 +86,7 @@ class Scheduler:
         self._rows = 0  # in the queue
         self._metrics = metrics
 
-    def join(self, bodies: Sequence[bytes]) -> bool:
+    def can_join(self, bodies: Sequence[bytes]) -> bool:
         """Whether these are short row objects of a small model, which the loop answers in one run."""
         return self.is_small and self._are_rows(bodies)
 
@@ -95,7 +99,13 @@ class Scheduler:
         """Whether the loop may answer this body itself."""
         if not self.is_small or len(body) >= SMALL_BODY:
             return False
-        return body.startswith(b"{") or _most_rows(body) * self._row_time < LOOP_BUDGET
+        if self._reads_texts and len(body) > SMALL_TEXT:
+            return False
+        return body.startswith(b"{") or self._most_rows(body) * self._row_time < LOOP_BUDGET
+
+    def _most_rows(self, body: bytes) -> int:
+        """No body holds more rows than opening braces, and none is answered that holds more than the limit."""
+        return max(1, min(body.count(b"{"), self._limits.rows or 1))
 
     def answer_now(self, bodies: Sequence[bytes], arrivals: Sequence[float]) -> list[Result]:
         """Answers bodies that join, on the loop. arrivals: when they were complete, ascending."""
@@ -104,7 +114,11 @@ class Scheduler:
 
     def answer_short(self, body: bytes) -> bytes:
         """The answer to a short body, on the loop. Raises RequestError, InferenceError."""
-        return _or_raise(self._answer_alone(body, self._metrics.ran))
+        return _or_raise(self.try_short(body))
+
+    def try_short(self, body: bytes) -> Result:
+        """The same, an error given instead of raised."""
+        return self._answer_alone(body, self._metrics.ran)
 
     async def answer(self, body: bytes, is_gone: Callable[[], bool]) -> bytes:
         """The answer to a body whose turn comes in a thread. Raises RequestError, InferenceError, OverloadedError."""
@@ -125,8 +139,10 @@ class Scheduler:
     ) -> None:
         """Queues a body for the threads, or refuses it at once."""
         is_row = self._are_rows([body])
-        rows = 1 if is_row else _most_rows(body)
+        rows = 1 if is_row else self._most_rows(body)
         job = Job(body, rows, not is_row, time.perf_counter(), done, is_gone)
+        if self.wait() > self._max_wait:
+            self._drop_gone()
         if self.wait() > self._max_wait:
             job.end(OverloadedError(f"a turn would come after more than {self._max_wait} s"))
             return
@@ -144,10 +160,18 @@ class Scheduler:
 
     def give_up_late(self) -> None:
         """Refuses what is past its deadline. For every second; a run that has begun goes on, for nobody."""
+        self._drop_gone()
         latest = time.perf_counter() - self._deadline
         for job in (*self._queue, *self._running):
             if job.arrived < latest:
                 job.end(OverloadedError(f"not answered within {self._deadline} s"))
+
+    def _drop_gone(self) -> None:
+        for job in self._queue:
+            if not job.ended and job.is_gone():
+                job.end(Gone())
+        self._queue = deque(job for job in self._queue if not job.ended)
+        self._rows = sum(job.rows for job in self._queue)
 
     def _start(self) -> None:
         while self._idle and (batch := self._next()):
@@ -190,26 +214,31 @@ class Scheduler:
     def _finish(self, batch: list[Job], done: Done) -> None:
         self._idle += 1
         self._running.difference_update(batch)
-        taken = done.seconds / sum(job.rows for job in batch)
-        self._row_time += _WEIGHT * (taken - self._row_time)
+        self._learn(done)
         for run in done.runs:
             self._metrics.ran(*run)
         for job, answer in zip(batch, done.answers, strict=True):
             job.end(answer)
         self._start()
 
+    def _learn(self, done: Done) -> None:
+        """Corrects the estimate by what was answered: of a small model only by many rows at once, as all that is done
+        once for a request would count as theirs.
+        """
+        rows = sum(rows for rows, _ in done.runs)
+        if rows >= (_ENOUGH if self.is_small else 1):
+            self._row_time += _WEIGHT * (done.seconds / rows - self._row_time)
+
     def _answer_joined(self, bodies: Sequence[bytes], ran: Observe) -> list[Result]:
         """Answers bodies in one run, or in halves where one of them is in the way of the others."""
         began = time.perf_counter()
         try:
             answers: list[Result] = [*self._model.answer_bodies(bodies)]
-        except (Unsure, RequestError, InferenceError):
+        except Exception:  # of one of them: no other one is to notice
             if len(bodies) == 1:
                 return [self._answer_alone(bodies[0], ran)]
             half = len(bodies) // 2
             return self._answer_joined(bodies[:half], ran) + self._answer_joined(bodies[half:], ran)
-        except Exception as err:  # a fault of ours is the answer to each
-            return [err] * len(bodies)
         ran(len(bodies), time.perf_counter() - began)
         return answers
 
@@ -237,11 +266,6 @@ class Done:
 def usable_threads(settings: Settings) -> int:
     """Threads for what is too long for the event loop."""
     return settings.threads or usable_processors()
-
-
-def _most_rows(body: bytes) -> int:
-    """No body holds more rows than opening braces."""
-    return max(1, body.count(b"{"))
 
 
 def _or_raise(result: Result) -> bytes:
