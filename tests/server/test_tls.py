@@ -120,7 +120,7 @@ def test_nothing_older_than_tls_1_2(server: ServerProcess, files: Files) -> None
     for version, told in ((ssl.TLSVersion.TLSv1_2, "TLSv1.2"), (ssl.TLSVersion.TLSv1_3, "TLSv1.3")):
         assert shake_hands(server, files, version) == told
     for version in (ssl.TLSVersion.TLSv1, ssl.TLSVersion.TLSv1_1):
-        with pytest.raises(OSError, match=r"ALERT_PROTOCOL_VERSION|EOF occurred|reset"):  # there
+        with pytest.raises(OSError, match=r"ALERT_PROTOCOL_VERSION|EOF|reset"):  # there
             shake_hands(server, files, version)
 
 
