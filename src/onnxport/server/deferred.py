@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import logging
 from collections.abc import Callable
 from typing import TYPE_CHECKING
@@ -43,6 +44,7 @@ class Deferred:
             return
         if built.exception() is None:
             self._app = built.result()
+            gc.freeze()  # what has been imported stays: no collection needs to look at it again
         else:
             log.error("the application can't be built", exc_info=built.exception())
             self._on_failure()

@@ -12,6 +12,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 
+import orjson
+
 from onnxport.codec import Limits
 from onnxport.errors import OverloadedError
 from onnxport.predictor import Model
@@ -85,6 +87,12 @@ class Scheduler:
         self._running: set[Job] = set()
         self._rows = 0  # in the queue
         self._metrics = metrics
+        self._warm_up()
+
+    def _warm_up(self) -> None:
+        """Whatever is done for the first time takes longer: not for a caller."""
+        body = orjson.dumps(self._model.example())
+        self._answer_joined([body, body], lambda _rows, _seconds: None)
 
     def can_join(self, bodies: Sequence[bytes]) -> bool:
         """Whether these are short row objects of a small model, which the loop answers in one run."""
