@@ -91,6 +91,12 @@ def begin(url: str, number: int) -> Coroutine[None, None, Slow]:
     return never_read(url, kind, LARGE if kind == "reader of files" else MANY)
 
 
+async def in_turn(url: str, number: int) -> Slow:
+    """50 begin in a second: together, what is sent to them at first would be a load of its own."""
+    await asyncio.sleep(number / 50)
+    return await begin(url, number)
+
+
 def ask(number: int) -> bytes:
     return request(b'{"x":%d}' % (number + 1))
 
@@ -109,7 +115,7 @@ def test_slow_callers_beside_good_ones(start: Start, note: Note, count: int) -> 
     async def run() -> tuple[list[Shot], list[Shot], list[Slow]]:
         gun = Gun(gauges.url)
         before = await gun.fire(ask, rate=RATE, seconds=4)
-        slow = asyncio.gather(*(begin(gauges.url, n) for n in range(count)))
+        slow = asyncio.gather(*(in_turn(gauges.url, n) for n in range(count)))
         beside = list[Shot]()
         while not slow.done():
             beside += await gun.fire(ask, rate=RATE, seconds=1)
