@@ -250,7 +250,7 @@ def test_a_collector_that_fails_holds_nobody_up(
             began = time.perf_counter()
             tracer.request(GOOD, began, template="/predict", headers={})
             longest = max(longest, time.perf_counter() - began)
-        assert longest < 1.0
+        assert longest < 5.0  # an export that somebody waited for would take longer
         began = time.monotonic()
         tracer.close(0.5)
         assert time.monotonic() - began < 1.5

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import http.client
 import itertools
 import os
@@ -67,7 +68,11 @@ def connections_of(pid: int) -> int:
     """How many TCP connections a process holds."""
     table = [line.split() for line in Path("/proc/net/tcp").read_text().splitlines()[1:]]
     established = {f"socket:[{fields[9]}]" for fields in table if fields[3] == "01"}
-    return sum(str(fd.readlink()) in established for fd in Path(f"/proc/{pid}/fd").iterdir())
+    held = 0
+    for fd in Path(f"/proc/{pid}/fd").iterdir():
+        with contextlib.suppress(FileNotFoundError):  # it has been closed meanwhile
+            held += str(fd.readlink()) in established
+    return held
 
 
 def has_replaced(server: ServerProcess, times: int) -> bool:
