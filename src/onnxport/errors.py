@@ -17,6 +17,7 @@ OnnxportError
 │   └── ServerError       an answer that is none to the call; carries code, details, request id
 │       ├── RejectedRows  also a RequestError: the rows are refused, for the reasons in `details`
 │       └── ServerBusy    also an OverloadedError: try again after `retry_after` seconds
+├── BuildError            an image that can't be built, sent or tried
 └── SettingsError         a setting that isn't of its form
 """
 
@@ -196,6 +197,17 @@ class ServerBusy(ServerError, OverloadedError):
     ) -> None:
         super().__init__(status, details, request_id)
         self.retry_after = retry_after
+
+
+class BuildError(OnnxportError):
+    """An image can't be built, sent or tried; the message says where, what, and what to do.
+
+    command: the program that failed, as an argument list, or empty. output: the last lines that it wrote.
+    """
+
+    def __init__(self, message: str, *, command: Sequence[str] = (), output: str = "") -> None:
+        self.command, self.output = tuple(command), output
+        super().__init__(message)
 
 
 class SettingsError(OnnxportError):

@@ -47,6 +47,7 @@ EVERY = [
     errors.ServerError(500, DETAILS, "r7"),
     errors.RejectedRows(422, DETAILS, "r8"),
     errors.ServerBusy(503, DETAILS, "r9", retry_after=2.0),
+    errors.BuildError("no engine", command=("docker", "load"), output="refused"),
 ]
 
 
