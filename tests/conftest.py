@@ -6,7 +6,6 @@ from __future__ import annotations
 
 import os
 import re
-import shutil
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -14,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from tests import scheduling
+from tests import programs, scheduling
 from tests.export.matrix.score import as_text, count
 from tests.serving import ServerProcess
 
@@ -23,7 +22,6 @@ if "PYTEST_XDIST_WORKER" in os.environ:  # one of several processes: its librari
     os.environ["OMP_NUM_THREADS"] = "1"
 
 ROOT = Path(__file__).resolve().parent.parent
-NEEDS = "needs the Debian package "
 
 
 @pytest.fixture(scope="session")
@@ -50,41 +48,31 @@ def serve() -> Iterator[Callable[..., str]]:
 @pytest.fixture(scope="session")
 def needs_chromium() -> str:
     """The path of a real browser."""
-    return _program("chromium")
+    return programs.program("chromium")
 
 
 @pytest.fixture(scope="session")
 def needs_curl() -> str:
     """The path of curl."""
-    return _program("curl")
+    return programs.program("curl")
 
 
 @pytest.fixture(scope="session")
 def needs_node() -> str:
     """The path of node, which runs the documentation's JavaScript."""
-    return _program("node", package="nodejs")
+    return programs.program("node", package="nodejs")
 
 
 @pytest.fixture(scope="session")
 def needs_nginx() -> str:
     """The path of nginx, the limit in the benchmarks."""
-    return _program("nginx")
+    return programs.program("nginx")
 
 
 @pytest.fixture(scope="session")
 def needs_wrk() -> str:
     """The path of wrk, the benchmarks' load generator."""
-    return _program("wrk")
-
-
-def _program(name: str, *, package: str = "") -> str:
-    """Where a program is; without it the test is reported as not run, or fails where CI=true."""
-    path = shutil.which(name)
-    if path:
-        return path
-    if os.environ.get("CI") == "true":
-        pytest.fail(f"{name} is missing, and in CI no test is left out: run tools/system-packages")
-    pytest.skip(NEEDS + (package or name))
+    return programs.program("wrk")
 
 
 @pytest.hookimpl(tryfirst=True)
@@ -117,11 +105,15 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
 
 
 def _name_missing_programs(terminalreporter: pytest.TerminalReporter) -> None:
-    """Each program's package, how many tests need it, and the command that brings them."""
-    reports = terminalreporter.stats.get("skipped", [])
-    missing = sorted(re.findall(NEEDS + r"([\w.+-]+)", " ".join(str(r.longrepr) for r in reports)))
-    if missing:
+    """Each program's package, how many tests need it, and the command that brings them; and what needs root."""
+    reasons = [str(report.longrepr) for report in terminalreporter.stats.get("skipped", [])]
+    missing = sorted(re.findall(programs.NEEDS + r"([\w.+-]+)", " ".join(reasons)))
+    for_root = sum(programs.NEEDS_ROOT in reason for reason in reasons)
+    if missing or for_root:
         terminalreporter.section("not run")
-        for package in dict.fromkeys(missing):
-            terminalreporter.line(f"{missing.count(package)} tests that need {package}")
+    if for_root:
+        terminalreporter.line(f"{for_root} tests that need root, as engines of containers do")
+    for package in dict.fromkeys(missing):
+        terminalreporter.line(f"{missing.count(package)} tests that need {package}")
+    if missing:
         terminalreporter.line(f"sudo apt-get install {' '.join(dict.fromkeys(missing))}")
