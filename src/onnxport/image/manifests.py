@@ -106,7 +106,7 @@ def kind_of(content: bytes, told: str = "") -> str:
 
 
 def parse_manifest(content: bytes) -> ImageManifest:
-    """One image's manifest. Raises BuildError for one that isn't, and for what isn't a container image, such as a chart."""
+    """One image's manifest. Raises BuildError for what isn't one, and for other things than images, such as charts."""
     document = _parse(content, "manifest")
     config = _descriptor(document.get("config"), "config")
     if config.media_type not in _CONFIG_TYPES:
