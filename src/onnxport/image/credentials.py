@@ -18,7 +18,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from onnxport.errors import BuildError, shorten
+from onnxport.errors import BuildError
 from onnxport.image.reference import DOCKER_HUB
 
 _HUB_KEY = "https://index.docker.io/v1/"
@@ -31,7 +31,10 @@ _NOT_FOUND = b"credentials not found"
 
 @dataclass(frozen=True, slots=True)
 class Credentials:
-    """A user and a password, or an identity token that a token server changes for others. source: where they are from."""
+    """A user and a password, or an identity token, which a token server changes for others.
+
+    source: where they were found, in the words of a message.
+    """
 
     user: str
     password: str = field(repr=False)
@@ -245,4 +248,4 @@ def _keys(entries: Mapping[str, Any], registry: str) -> list[str]:
 
 
 def _host(key: str) -> str:
-    return shorten(key, 300).partition("://")[2].partition("/")[0] or key.partition("/")[0]
+    return key.rpartition("://")[2].partition("/")[0]

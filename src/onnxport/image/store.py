@@ -36,6 +36,10 @@ def default_folder() -> Path:
         ) from err
 
 
+class WrongBytes(BuildError):
+    """Bytes that came from elsewhere are not those that were announced."""
+
+
 class Store:
     """Blobs in files `sha256/HEX` below a folder. Several processes may share it: files appear whole or not at all.
 
@@ -49,7 +53,7 @@ class Store:
     def put(
         self, content: bytes | IO[bytes], *, digest: str | None = None, size: int | None = None
     ) -> Blob:
-        """Keeps bytes, or a stream's to its end. Raises BuildError where they don't have the digest or the size given.
+        """Keeps bytes, or a stream's to its end. Raises WrongBytes where they don't have the digest or the size given.
 
         A stream is left as soon as it brings more than `size`.
         """
@@ -62,7 +66,7 @@ class Store:
     def writing(self, *, digest: str | None = None, size: int | None = None) -> Iterator[Writing]:
         """A file to write to, which becomes a blob at the end of the block unless that raises.
 
-        Raises BuildError where the disk is full, and for bytes that don't have the digest or the size given.
+        Raises BuildError where the disk is full, WrongBytes for bytes that don't have the digest or the size given.
         """
         with _told(self.folder):
             path = self._unfinished()
@@ -134,7 +138,7 @@ class Writing:
     def write(self, piece: bytes) -> int:
         size = self.size + len(piece)
         if self._limit is not None and size > self._limit:
-            raise BuildError(
+            raise WrongBytes(
                 f"more bytes come than the {self._limit} announced; what sends them is broken"
             )
         rest = memoryview(piece)
@@ -150,7 +154,7 @@ class Writing:
 
     def check(self, digest: str | None) -> None:
         if self._limit is not None and self.size < self._limit:
-            raise BuildError(
+            raise WrongBytes(
                 f"only {self.size} of {self._limit} bytes came; try again, they broke off"
             )
         if digest is not None and digest != self.digest:
@@ -158,7 +162,7 @@ class Writing:
 
 
 def _refuse_digest(expected: str, found: str) -> NoReturn:
-    raise BuildError(
+    raise WrongBytes(
         f"bytes that should have the digest {shorten(expected, 80)} have {found}; "
         "they were damaged or exchanged on the way, get them again"
     )

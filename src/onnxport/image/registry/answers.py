@@ -1,0 +1,108 @@
+"""A registry's answers, and in which words its refusals reach the user."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from http import HTTPStatus
+
+from onnxport.errors import BuildError, shorten
+from onnxport.image.credentials import Credentials
+from onnxport.image.registry.patience import PassingError, seconds_of
+
+_AGAIN = "run the command again, it goes on where it ended"
+_PASSING = frozenset({408, 425, 429, 500, 502, 503, 504})
+_IMMUTABLE = re.compile(
+    r"immutab|TAG_INVALID|already.?exists?|cannot be overwritten", re.IGNORECASE
+)
+_REFUSALS = frozenset({400, 403, 405, 409, 412, 422})
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """An answer whose body was read, to its end or to the limit. `headers` finds names whatever their case."""
+
+    status: int
+    headers: Mapping[str, str]
+    content: bytes
+
+    @property
+    def said(self) -> str:
+        """The registry's own words: code and message of its first error, or the start of its text."""
+        try:
+            first = json.loads(self.content)["errors"][0]
+            words = [first.get("code"), first.get("message")]
+        except (ValueError, RecursionError, LookupError, TypeError, AttributeError):
+            text = self.content[:200].decode("utf-8", "replace").strip()
+            words = [] if text.startswith("<") else [text]
+        return shorten(": ".join(str(word) for word in words if word), 200)
+
+    @property
+    def is_immutable(self) -> bool:
+        """Whether this refuses to move a tag. ECR says TAG_INVALID, Harbor 412, others an own sentence."""
+        text = self.content[:4096].decode("utf-8", "replace")
+        return self.status in _REFUSALS and _IMMUTABLE.search(text) is not None
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """What is being done where, in the words of a message.
+
+    doing: such as "push team/iris". missing: what isn't there if the answer is 404.
+    """
+
+    registry: str
+    doing: str
+    missing: str
+    credentials: Credentials | None
+
+    def refuse(self, answer: Answer) -> Exception:
+        """The error for an answer that isn't what was asked for; a PassingError where it may be another next time."""
+        error = BuildError(self._sentence(answer))
+        if answer.status in _PASSING:
+            return PassingError(error, seconds_of(answer.headers.get("Retry-After", "")))
+        return error
+
+    def failed(self, what: str) -> PassingError:
+        """The error where no answer came."""
+        return PassingError(BuildError(f"{what}; {_AGAIN}"))
+
+    def _sentence(self, answer: Answer) -> str:
+        status, said = answer.status, self._redact(answer.said)
+        words = f" ({said})" if said else ""
+        where = self.registry
+        if status == HTTPStatus.UNAUTHORIZED:
+            return self._unauthorized()
+        if status == HTTPStatus.FORBIDDEN:
+            return f"{where} doesn't let us {self.doing}{words}; ask its owner for the right"
+        if status == HTTPStatus.NOT_FOUND:
+            return f"{where} has no {self.missing}{words}; correct the name, or create it there"
+        if status == HTTPStatus.REQUEST_ENTITY_TOO_LARGE:
+            return f"{where}, or a proxy before it, takes no layer of this size; raise its limit"
+        if status == HTTPStatus.TOO_MANY_REQUESTS:
+            return f"{where} wants fewer requests{words}{_later(answer)}"
+        if status in _PASSING:
+            return f"{where} failed with {status}{words}; {_AGAIN}"
+        if 300 <= status < 400:
+            return f"{where} redirects without end or aim; name the registry that answers itself"
+        return f"{where} refused to {self.doing}: {status}{words}; is it a registry, and is the name right?"
+
+    def _unauthorized(self) -> str:
+        login = f"run docker login {self.registry}"
+        if self.credentials is None:
+            return f"{self.registry} wants credentials to {self.doing}; {login}, or give --registry-user"
+        source = self.credentials.source
+        return (
+            f"{self.registry} refuses to {self.doing} with the credentials from {source}; "
+            f"correct them, or {login} again"
+        )
+
+    def _redact(self, text: str) -> str:
+        return self.credentials.redact(text) if self.credentials else text
+
+
+def _later(answer: Answer) -> str:
+    seconds = seconds_of(answer.headers.get("Retry-After", ""))
+    return f"; try again in {seconds:.0f} s" if seconds else "; try again later"
