@@ -17,7 +17,7 @@ _PASSING = frozenset({408, 425, 429, 500, 502, 503, 504})
 _IMMUTABLE = re.compile(
     r"immutab|TAG_INVALID|already.?exists?|cannot be overwritten", re.IGNORECASE
 )
-_REFUSALS = frozenset({400, 403, 405, 409, 412, 422})
+REFUSALS = frozenset({400, 403, 405, 409, 412, 422})  # among which a registry says that a tag stays
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +43,7 @@ class Answer:
     def is_immutable(self) -> bool:
         """Whether this refuses to move a tag. ECR says TAG_INVALID, Harbor 412, others an own sentence."""
         text = self.content[:4096].decode("utf-8", "replace")
-        return self.status in _REFUSALS and _IMMUTABLE.search(text) is not None
+        return _IMMUTABLE.search(text) is not None
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,18 +60,21 @@ class Place:
 
     def refuse(self, answer: Answer) -> Exception:
         """The error for an answer that isn't what was asked for; a PassingError where it may be another next time."""
-        error = BuildError(self._sentence(answer))
-        if answer.status in _PASSING:
-            return PassingError(error, seconds_of(answer.headers.get("Retry-After", "")))
-        return error
-
-    def failed(self, what: str) -> PassingError:
-        """The error where no answer came."""
-        return PassingError(BuildError(f"{what}; {_AGAIN}"))
-
-    def _sentence(self, answer: Answer) -> str:
-        status, said = answer.status, self._redact(answer.said)
+        said = self._redact(answer.said)
         words = f" ({said})" if said else ""
+        if answer.status not in _PASSING:
+            return BuildError(self._sentence(answer.status, words))
+        wait = seconds_of(answer.headers.get("Retry-After", ""))
+        if answer.status == HTTPStatus.TOO_MANY_REQUESTS:
+            remedy = f"try again in {wait:.0f} s" if wait else "try again later"
+            return PassingError(f"{self.registry} wants fewer requests{words}", remedy, wait)
+        return PassingError(f"{self.registry} failed with {answer.status}{words}", _AGAIN, wait)
+
+    def failed(self, what: str, remedy: str = _AGAIN) -> PassingError:
+        """The error where no answer came."""
+        return PassingError(what, remedy)
+
+    def _sentence(self, status: int, words: str) -> str:
         where = self.registry
         if status == HTTPStatus.UNAUTHORIZED:
             return self._unauthorized()
@@ -81,10 +84,6 @@ class Place:
             return f"{where} has no {self.missing}{words}; correct the name, or create it there"
         if status == HTTPStatus.REQUEST_ENTITY_TOO_LARGE:
             return f"{where}, or a proxy before it, takes no layer of this size; raise its limit"
-        if status == HTTPStatus.TOO_MANY_REQUESTS:
-            return f"{where} wants fewer requests{words}{_later(answer)}"
-        if status in _PASSING:
-            return f"{where} failed with {status}{words}; {_AGAIN}"
         if 300 <= status < 400:
             return f"{where} redirects without end or aim; name the registry that answers itself"
         return f"{where} refused to {self.doing}: {status}{words}; is it a registry, and is the name right?"
@@ -101,8 +100,3 @@ class Place:
 
     def _redact(self, text: str) -> str:
         return self.credentials.redact(text) if self.credentials else text
-
-
-def _later(answer: Answer) -> str:
-    seconds = seconds_of(answer.headers.get("Retry-After", ""))
-    return f"; try again in {seconds:.0f} s" if seconds else "; try again later"

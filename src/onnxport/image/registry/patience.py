@@ -28,11 +28,11 @@ class Patience:
 
 
 class PassingError(Exception):
-    """A failure that may be gone the next time. error: what to say if it isn't. wait: seconds that were asked for."""
+    """A failure that may be gone the next time. what, remedy: for the user. wait: seconds that were asked for."""
 
-    def __init__(self, error: BuildError, wait: float = 0.0) -> None:
-        self.error, self.wait = error, wait
-        super().__init__(str(error))
+    def __init__(self, what: str, remedy: str, wait: float = 0.0) -> None:
+        self.what, self.remedy, self.wait = what, remedy, wait
+        super().__init__(what)
 
 
 class Pace:
@@ -50,11 +50,11 @@ class Pace:
 
 
 def persist(
-    patience: Patience, attempt: Callable[[], _T], waiting: Callable[[BuildError, float], None]
+    patience: Patience, attempt: Callable[[], _T], waiting: Callable[[str, float], None]
 ) -> _T:
     """The attempt's result; after a passing failure it is made again, as often as patience has it.
 
-    waiting: told why and for how many seconds. Raises the last failure's error.
+    waiting: told why and for how many seconds. Raises BuildError for the last failure.
     """
     pause = patience.pause
     for tries_left in reversed(range(patience.tries)):
@@ -63,8 +63,8 @@ def persist(
         except PassingError as err:
             seconds = max(pause, err.wait)
             if not tries_left or seconds > patience.longest:
-                raise err.error from err.__cause__
-            waiting(err.error, seconds)
+                raise BuildError(f"{err.what}; {err.remedy}") from err
+            waiting(err.what, seconds)
         time.sleep(seconds)
         pause = min(2 * pause, patience.longest)
     raise AssertionError("patience allows one try at least")

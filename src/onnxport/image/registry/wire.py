@@ -6,13 +6,12 @@ spoken on this machine's own addresses alone.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http import HTTPStatus
 from ipaddress import ip_address
-from types import TracebackType
-from typing import Self
 
 import httpx2
 
@@ -28,6 +27,7 @@ _HUB_API = "registry-1.docker.io"
 _MAX_REFUSAL = 65536
 _MAX_REDIRECTS = 5
 _COMMIT_RATE = 1 << 20  # bytes a second that a registry checks and keeps an upload with, at least
+_CHECK = "check the name and whether it is up, then run the command again"
 _NOT_TLS = ("WRONG_VERSION_NUMBER", "record layer failure")  # OpenSSL's words, 1.1 to 3
 
 
@@ -62,17 +62,6 @@ class Wire:
         self._is_settled = not self._is_near
         self._standings: dict[str, Authorization] = {}
         self._http: httpx2.Client | None = None
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()
 
     def close(self) -> None:
         if self._http is not None:
@@ -270,7 +259,7 @@ def _told(who: str, place: Place) -> Iterator[None]:
         if "CERTIFICATE_VERIFY_FAILED" in str(err):
             what = f"{who} shows no certificate that this machine trusts"
             raise BuildError(f"{what}; name its authority's file in SSL_CERT_FILE") from err
-        why = shorten(str(err), 120)
+        why = shorten(re.sub(r"^\[Errno -?\d+\] ", "", str(err)), 120)
         raise place.failed(
             f"{who} can't be reached ({why}); is the name right, and is it up"
         ) from err
