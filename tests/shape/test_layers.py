@@ -16,7 +16,8 @@ PACKAGE = "onnxport"
 # Upper rows may import lower rows, never the reverse; siblings on a row never import each other.
 ROWS = (
     ("__main__",),
-    ("cli",),
+    ("cli", "container"),
+    ("ending",),
     ("deploy",),
     ("image",),
     ("server", "check", "bench", "export"),
@@ -65,7 +66,7 @@ FORBIDDEN_CALLS = frozenset({"eval", "exec", "os.popen", "os.system", "pickle.lo
 FORBIDDEN_OPTIONS = frozenset({"allow_pickle", "shell"})
 EDGE_CALLS = frozenset({"breakpoint", "exit", "input", "os._exit", "print", "quit", "sys.exit"})
 IMPORTERS = frozenset({"__import__", "import_module", "importlib.import_module"})
-EDGES = frozenset({"__main__", "cli"})
+EDGES = frozenset({"__main__", "cli", "container", "ending"})
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ import click
 
 from onnxport.cli.commands import Command
 from onnxport.cli.progress import progress
-from onnxport.cli.serving import leave
+from onnxport.ending import leave
 from onnxport.errors import SettingsError
 from onnxport.settings import Settings, read_settings
 

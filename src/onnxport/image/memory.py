@@ -1,0 +1,52 @@
+"""What was found out about blobs, kept beside them: a key of the inputs leads to a small JSON document."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from onnxport.errors import BuildError
+from onnxport.image.parts import canonical, digest_of
+from onnxport.image.store import Store
+
+Key = Mapping[str, Any]
+
+
+def recall(store: Store, kind: str, key: Key) -> dict[str, Any] | None:
+    """What `remember` kept for the same key, or None; a damaged note counts as none."""
+    try:
+        found = json.loads(place(store, kind, key).with_suffix(".json").read_bytes())
+    except (OSError, ValueError):
+        return None
+    return found if isinstance(found, dict) else None
+
+
+def remember(store: Store, kind: str, key: Key, document: Mapping[str, Any]) -> None:
+    """Keeps a document for a key. Raises BuildError where the folder takes none."""
+    path = place(store, kind, key).with_suffix(".json")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle, name = tempfile.mkstemp(dir=path.parent)
+        with os.fdopen(handle, "wb") as stream:
+            stream.write(canonical(document))
+        Path(name).replace(path)
+    except OSError as err:
+        raise BuildError(
+            f"{store.folder} can't keep notes ({err.strerror}); set XDG_CACHE_HOME to a folder of yours"
+        ) from err
+
+
+def forget(store: Store, kind: str, key: Key) -> None:
+    """Takes a note away whose blobs are gone."""
+    with contextlib.suppress(OSError):
+        place(store, kind, key).with_suffix(".json").unlink()
+
+
+def place(store: Store, kind: str, key: Key) -> Path:
+    """Where a folder or note of this kind and key belongs."""
+    return store.folder / kind / digest_of(canonical(key)).removeprefix("sha256:")[:40]

@@ -1,0 +1,159 @@
+"""From an order to a plan: which base, which files in which layer, which settings. Whatever builds, builds this."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from onnxport.errors import ModelFileError
+from onnxport.image.base_image import BaseImage, Connect, open_base
+from onnxport.image.bytecode import MINOR, can_compile
+from onnxport.image.contents import MODEL, SBOM, Tree, library_tree, package_tree
+from onnxport.image.labels import created, labels
+from onnxport.image.layers import Entry
+from onnxport.image.memory import Key
+from onnxport.image.order import Order
+from onnxport.image.parts import Platform, digest_of
+from onnxport.image.replay import can_replay, replay
+from onnxport.image.sbom import write_sbom
+from onnxport.image.settings import container_config, model_name
+from onnxport.image.store import Store
+from onnxport.image.wheels import Target, Tell, fetch_wheels, serving_set
+from onnxport.modelfile import ModelFile
+from onnxport.session import open_session
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """A layer to be. removed: paths of the base, without the first slash, that it takes away.
+
+    key: all that decides on its bytes.
+    """
+
+    title: str
+    key: Key
+    entries: Callable[[], Iterable[Entry]]
+    removed: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """parts: from the one that changes least to the model's. config: the container's settings, in Docker's words.
+
+    created: RFC 3339. sbom: as CycloneDX; it stands in the last part too.
+    """
+
+    base: BaseImage
+    parts: tuple[Part, ...]
+    config: Mapping[str, Any]
+    created: str
+    sbom: bytes
+    warnings: tuple[str, ...]
+    notes: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Workshop:
+    """Where plans are made: the cache, the way to registries, and whom to tell what goes on."""
+
+    store: Store
+    connect: Connect
+    tell: Tell
+
+
+@dataclass(frozen=True, slots=True)
+class _Libraries:
+    tree: Tree
+    runtime: str
+    notes: tuple[str, ...]
+
+
+def make_plan(order: Order, model: ModelFile, platform: Platform, workshop: Workshop) -> Plan:
+    """Raises BuildError, and ModelFileError for a model that fails its self-test. model: the order's."""
+    store, tell = workshop.store, workshop.tell
+    tell(f"reading the base for {platform}")
+    base = open_base(order.base, platform, store, workshop.connect)
+    target = Target(base.interpreter.minor, base.interpreter.glibc, platform)
+    wheels = fetch_wheels(target, store, tell)
+    tell(f"preparing the contents for {platform}")
+    package = package_tree(store, target)
+    libraries = _proven(order.model, model, target, wheels, package, store)
+    sbom = write_sbom(model, base, wheels)
+    told = labels(model, base, libraries.runtime, order.labels)
+    removed = base.interpreter.unwanted
+    return Plan(
+        base=base,
+        parts=(
+            Part("libraries", _key(libraries.tree, removed), libraries.tree.entries, removed),
+            Part("onnxport", _key(package), package.entries),
+            _model_part(model, sbom),
+        ),
+        config=container_config(base, told),
+        created=created(model),
+        sbom=sbom,
+        warnings=_warnings(target),
+        notes=libraries.notes,
+    )
+
+
+def _proven(
+    path: Path,
+    model: ModelFile,
+    target: Target,
+    wheels: Sequence[Path],
+    package: Tree,
+    store: Store,
+) -> _Libraries:
+    """The libraries with which the self-test passes: without the second copy of ONNX Runtime if that can be shown."""
+    if can_replay(target):
+        slim = library_tree(store, target, wheels, with_spare_engine=False)
+        if replay(path, (package, slim)).outcome == "passed":
+            return _Libraries(slim, _pinned_runtime(target), ())
+    full = library_tree(store, target, wheels, with_spare_engine=True)
+    kept = f"{target.platform}: libonnxruntime.so, which Python doesn't use, is kept (35 MB)"
+    if can_replay(target):
+        replayed = replay(path, (package, full))
+        if replayed.outcome == "passed":
+            return _Libraries(
+                full, _pinned_runtime(target), (f"{kept}: the self-test fails without it",)
+            )
+        if replayed.outcome == "failed":
+            raise ModelFileError(f"in the image {replayed.said}")
+    session = open_session(model)  # on the runtime that runs here, since the image's can't
+    return _Libraries(
+        full, session.runtime_version, (f"{kept}: nothing of this platform can be tried here",)
+    )
+
+
+def _pinned_runtime(target: Target) -> str:
+    pins = (pin.text.partition("==") for pin in serving_set(target.minor))
+    return next(version for name, _, version in pins if name == "onnxruntime")
+
+
+def _key(tree: Tree, removed: tuple[str, ...] = ()) -> Key:
+    return {"tree": tree.key, "place": tree.place, "removed": list(removed)}
+
+
+def _model_part(model: ModelFile, sbom: bytes) -> Part:
+    name = f"{MODEL}/{model_name(model)}.onnx"
+    key = {"model": model.digest, "name": name, "sbom": digest_of(sbom)}
+    return Part("model", key, partial(_model_entries, name, model.content, sbom))
+
+
+def _model_entries(name: str, content: bytes, sbom: bytes) -> Iterable[Entry]:
+    return Entry(name, content), Entry(SBOM, sbom)
+
+
+def _warnings(target: Target) -> tuple[str, ...]:
+    if can_compile(target.minor):
+        return ()
+    return (
+        (
+            f"the base has Python 3.{target.minor} and 3.{MINOR} runs here, so nothing in the image is compiled, and "
+            "each start of a container takes one to two seconds longer; build with Python "
+            f"3.{target.minor}, or give a --base with 3.{MINOR}"
+        ),
+    )
