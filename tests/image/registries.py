@@ -34,7 +34,7 @@ _SERVICE, _ISSUER = "the registry", "the token server"
 
 @contextmanager
 def registry(folder: Path, *, auth: str = "", port: int = 0) -> Iterator[str]:
-    """A `docker-registry` that keeps all below a folder; gives its `127.0.0.1:PORT`. auth: lines of its configuration."""
+    """A `docker-registry` that keeps all below a folder; gives its address. auth: lines for its configuration."""
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / "config.yml"
     path.write_text(
@@ -95,7 +95,11 @@ class _Handler(BaseHTTPRequestHandler):
         except (BrokenPipeError, ConnectionResetError):
             self.close_connection = True
 
-    do_GET = do_HEAD = do_POST = do_PUT = do_PATCH = handle_any
+    def __getattr__(self, name: str) -> Any:
+        """http.server looks for do_GET, do_PUT and so on."""
+        if name.startswith("do_"):
+            return self.handle_any
+        raise AttributeError(name)
 
     def reply(self, status: int, body: bytes = b"", **headers: str) -> None:
         """A whole answer; header names are given with underscores."""
@@ -160,7 +164,7 @@ class Proxy(_Server):
         super().__init__()
         self._behind, self.faults = behind, list(faults)
 
-    def answer(self, request: _Handler, seen: Seen) -> None:  # type: ignore[override]
+    def answer(self, request: _Handler, seen: Seen) -> None:
         if not any(fault(request, seen) for fault in self.faults):
             self._forward(request)
 
@@ -186,7 +190,7 @@ class Scripted(_Server):
 
     def __init__(self, answer: Callable[[_Handler, Seen], None]) -> None:
         super().__init__()
-        self.answer = answer  # type: ignore[method-assign]
+        self.answer = answer
 
 
 def once(fault: Fault, times: int = 1) -> Fault:

@@ -138,17 +138,19 @@ class _Target:
     def _outgoing(self, blob: _Outgoing) -> Iterator[bytes]:
         """A blob's bytes for one try. Raises BuildError where they aren't what they were."""
         found, done, pace = hashlib.sha256(), 0, Pace(self.link.patience)
+        last = b""  # kept back until all is known to be right, lest a wrong blob be sent whole
         for piece in blob.pieces():
             found.update(piece)
             done += len(piece)
             if done >= blob.size:
+                last = piece
                 break
             yield piece
             pace.count(len(piece))
             self.link.tell(Progress("sending", blob.title, blob.digest, done, blob.size))
         if (done, "sha256:" + found.hexdigest()) != (blob.size, blob.digest):
             raise BuildError(f"the file of the layer {blob.title} has changed since; build again")
-        yield piece  # the last one, lest a wrong blob be sent whole
+        yield last
 
     def _request(
         self, method: str, place: str, headers: Mapping[str, str] | None = None

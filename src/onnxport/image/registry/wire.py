@@ -260,9 +260,7 @@ def _told(who: str, place: Place) -> Iterator[None]:
             what = f"{who} shows no certificate that this machine trusts"
             raise BuildError(f"{what}; name its authority's file in SSL_CERT_FILE") from err
         why = shorten(re.sub(r"^\[Errno -?\d+\] ", "", str(err)), 120)
-        raise place.failed(
-            f"{who} can't be reached ({why}); is the name right, and is it up"
-        ) from err
+        raise place.failed(f"{who} can't be reached ({why})", _CHECK) from err
     except httpx2.TransportError as err:
         raise place.failed(f"{who} broke off the connection") from err
     except UnicodeError as err:
