@@ -4,12 +4,14 @@ asked for.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import pytest
 
-from tests.image import engines, roots
+from onnxport.image.engine import Engine, find_engine
+from tests import programs
+from tests.image import engines, registries, roots
 
 
 @pytest.fixture(scope="session")
@@ -35,7 +37,8 @@ def podman() -> Iterator[engines.Podman]:
 @pytest.fixture(scope="session")
 def registry(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """The address of a real registry on loopback, which takes anybody's images."""
-    with engines.registry(tmp_path_factory.mktemp("registry")) as address:
+    programs.program("docker-registry")
+    with registries.registry(tmp_path_factory.mktemp("registry")) as address:
         yield address
 
 
@@ -43,3 +46,36 @@ def registry(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 def root_tar(root: Path) -> Path:
     """The root file system of a small Debian with Python, for `docker import`; made once, and kept in `build/`."""
     return roots.debian(root / "build")
+
+
+BASE = "localhost/onnxport-test/base:1"
+
+
+@pytest.fixture(scope="session")
+def docker_with_base(docker: engines.Daemon, root_tar: Path) -> engines.Daemon:
+    """The daemon, which has an image of a small Debian."""
+    docker.docker("import", root_tar, BASE)
+    return docker
+
+
+@pytest.fixture(scope="session")
+def podman_with_base(podman: engines.Podman, root_tar: Path) -> engines.Podman:
+    podman.podman("import", root_tar, BASE)
+    return podman
+
+
+@pytest.fixture
+def on_docker(docker_with_base: engines.Daemon, monkeypatch: pytest.MonkeyPatch) -> Engine:
+    """Docker as a user of the private daemon finds it."""
+    return _found("docker", docker_with_base.env, monkeypatch)
+
+
+@pytest.fixture
+def on_podman(podman_with_base: engines.Podman, monkeypatch: pytest.MonkeyPatch) -> Engine:
+    return _found("podman", podman_with_base.env, monkeypatch)
+
+
+def _found(name: str, env: Mapping[str, str], monkeypatch: pytest.MonkeyPatch) -> Engine:
+    for variable, value in env.items():
+        monkeypatch.setenv(variable, value)
+    return find_engine(name)

@@ -1,5 +1,5 @@
-"""Container engines and a registry of the tests' own: real programs with their data in a temporary folder, which end
-by their process id and leave the machine's firewall and its own engines alone.
+"""Container engines of the tests' own: real programs with their data in a temporary folder, which end by their process
+id and leave the machine's firewall and its own engines alone.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import socket
 import subprocess
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable
 from pathlib import Path
 
 from tests import programs
@@ -41,13 +41,11 @@ def end(process: subprocess.Popen[bytes], seconds: float = 20.0) -> None:
 
 
 def end_orphan(pid: int) -> None:
-    """The same for the child of a process that was killed."""
-    with contextlib.suppress(ProcessLookupError):
-        os.kill(pid, signal.SIGTERM)
-        for _ in range(100):
-            os.kill(pid, 0)
-            time.sleep(0.05)
+    """SIGKILL to the child of a process that was killed; nobody may be there to collect it."""
+    with contextlib.suppress(ProcessLookupError, FileNotFoundError):
         os.kill(pid, signal.SIGKILL)
+        stat = Path(f"/proc/{pid}/stat")
+        wait_until(lambda: ") Z " in stat.read_text(), f"the end of process {pid}")
 
 
 class Daemon:
@@ -77,6 +75,7 @@ class Daemon:
     def start(self) -> Daemon:
         """Starts, or starts again after its death. No rules of iptables: a proxy carries published ports."""
         command = [
+            *("setpriv", "--pdeathsig", "TERM"),  # it ends with the tests, even if these are killed
             *(self._program, "-H", self.host, "-b", self.bridge, "--iptables=false"),
             *("--ip-forward=false", "--ip-masq=false", "--pidfile", self.folder / "pid"),
             *("--data-root", self._data_root, "--exec-root", self.folder / "exec"),
@@ -89,10 +88,11 @@ class Daemon:
         return self
 
     def kill(self) -> None:
-        """As a crash would: its containers and its containerd live on until the next start or `stop`."""
+        """As a crash of the machine would."""
         assert self.process is not None
         self.process.kill()
         self.process.wait()
+        self._end_containerd()
 
     def stop(self) -> None:
         """Ends the daemon and all that it has started, and leaves nothing behind."""
@@ -139,8 +139,10 @@ class Daemon:
         return False
 
     def _end_containerd(self) -> None:
+        told = self.folder / "exec/containerd/containerd.pid"
         with contextlib.suppress(FileNotFoundError, ValueError):
-            end_orphan(int((self.folder / "exec/containerd/containerd.pid").read_text()))
+            end_orphan(int(told.read_text()))
+            told.unlink(missing_ok=True)
 
     def _make_bridge(self) -> str:
         for number in range(_BRIDGES):
@@ -223,45 +225,3 @@ def _limit(name: str, number: int) -> str:
     _, most = resource.getrlimit(number)
     value = min(1024, most) if most >= 0 else 1024
     return f"{name}={value}:{value}"
-
-
-@contextlib.contextmanager
-def registry(folder: Path, settings: Mapping[str, object] | None = None) -> Iterator[str]:
-    """A real registry with its data in a folder; gives its address, `127.0.0.1:PORT`.
-
-    settings: more of its configuration, by section.
-    """
-    server = programs.program("docker-registry")
-    address = f"127.0.0.1:{_free_port()}"
-    told = {
-        "version": 0.1,
-        "storage": {"filesystem": {"rootdirectory": str(folder / "data")}},
-        "http": {"addr": address},
-        **(settings or {}),
-    }
-    (folder / "registry.json").write_text(json.dumps(told), "utf-8")  # which is YAML, too
-    with (folder / "registry.log").open("wb") as log:
-        process = subprocess.Popen(
-            [server, "serve", str(folder / "registry.json")],
-            stdin=subprocess.DEVNULL,
-            stdout=log,
-            stderr=log,
-        )
-    try:
-        wait_until(lambda: _is_open(address), f"the registry; see {folder / 'registry.log'}")
-        yield address
-    finally:
-        end(process)
-
-
-def _is_open(address: str) -> bool:
-    host, _, port = address.rpartition(":")
-    with contextlib.suppress(OSError), socket.create_connection((host, int(port)), timeout=5):
-        return True
-    return False
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])

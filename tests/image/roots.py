@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import fcntl
-import os
 import subprocess
 from pathlib import Path
 
@@ -38,4 +37,4 @@ def _make(program: str, path: Path) -> None:
     ]
     done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=300)
     assert done.returncode == 0, f"mmdebstrap ended with {done.returncode}:\n{done.stderr}"
-    os.replace(partial, path)
+    partial.replace(path)
