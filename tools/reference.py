@@ -25,15 +25,9 @@ WIDTH = 80
 def command_page() -> str:
     """Every command with its full --help."""
     parts = [f"# The command line\n\n{GENERATED}"]
-    for path, help_text in _commands(_outermost(), "onnxport", None):
+    for path, help_text in _commands(cli.main, "onnxport", None):
         parts.append(f"## `{path}`\n\n```text\n{help_text}\n```\n")
     return "\n".join(parts)
-
-
-def _outermost() -> click.Group:
-    groups = [value for value in vars(cli).values() if isinstance(value, click.Group)]
-    inner = {id(command) for group in groups for command in group.commands.values()}
-    return next(group for group in groups if id(group) not in inner)
 
 
 def _commands(
@@ -51,7 +45,9 @@ def _commands(
         yield context.command_path, command.get_help(context).rstrip()
         if isinstance(command, click.Group):
             for child in command.list_commands(context):
-                yield from _commands(command.commands[child], child, context)
+                found = command.get_command(context, child)
+                assert found is not None
+                yield from _commands(found, child, context)
 
 
 def settings_page() -> str:

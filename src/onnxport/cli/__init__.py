@@ -4,24 +4,28 @@ from __future__ import annotations
 
 import click
 
-from onnxport.cli.adopting import adopt
-from onnxport.cli.benchmarking import bench
-from onnxport.cli.commands import Commands, installed_version
-from onnxport.cli.files import check, inspect, openapi
-from onnxport.cli.keys import key
-from onnxport.cli.predictions import predict
-from onnxport.cli.serving import serve
-from onnxport.cli.training import demo, export
+from onnxport.cli.commands import Commands, version_option
+
+# In the order of a first visit, and where each is; only the one that is called is imported.
+_HOMES = {
+    "demo": "training",
+    "export": "training",
+    "adopt": "adopting",
+    "inspect": "files",
+    "check": "files",
+    "predict": "predictions",
+    "openapi": "files",
+    "key": "keys",
+    "serve": "serving",
+    "build": "building",
+    "bench": "benchmarking",
+}
 
 
-@click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"]})
-@click.version_option(installed_version(), message="onnxport %(version)s")
+@click.group(cls=Commands, homes=_HOMES, context_settings={"help_option_names": ["-h", "--help"]})
+@version_option
 def main() -> None:
     """One trained model in, one production API out: save it, serve it, check it.
 
     Exit codes: 0 fine, 1 a check or the operation failed, 2 wrong usage.
     """
-
-
-for command in (demo, export, adopt, inspect, check, predict, openapi, key, serve, bench):
-    main.add_command(command)

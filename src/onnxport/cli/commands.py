@@ -6,10 +6,10 @@ import os
 import re
 import sys
 import traceback
-from collections.abc import Callable
-from importlib import metadata
+from collections.abc import Callable, Mapping
+from importlib import import_module
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any, NoReturn, cast
 
 import click
 
@@ -57,14 +57,27 @@ class Command(click.Command):
 
 
 class Commands(click.Group):
-    """The group: tells every failure in a line or two on stderr, and ends with the exit code that fits."""
+    """The group: tells every failure in a line or two on stderr, and ends with the exit code that fits.
 
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
+    homes: the module of each command, below onnxport.cli.
+    """
+
+    def __init__(self, *args: Any, homes: Mapping[str, str], **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.params.append(_debug_option())
+        self._homes = homes
+        self.commands = {
+            name: click.Command(name) for name in homes
+        }  # names alone: see get_command
 
     def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002
-        return list(self.commands)  # in the order of a first visit, not of the alphabet
+        return list(self._homes)  # in the order of a first visit, not of the alphabet
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002
+        if cmd_name not in self._homes:
+            return None
+        found = getattr(import_module(f"onnxport.cli.{self._homes[cmd_name]}"), cmd_name)
+        return cast(click.Command, found)
 
     def main(self, *args: Any, **kwargs: Any) -> NoReturn:
         kwargs |= {"standalone_mode": False, "prog_name": "onnxport"}
@@ -125,7 +138,27 @@ def explain(err: Exception) -> str:
     return f"unexpected {type(err).__name__}: {told}; run it again with --debug, and report it"
 
 
+def version_option(command: Callable[..., Any]) -> Callable[..., Any]:
+    """`--version`."""
+
+    def tell(context: click.Context, _: click.Parameter, value: bool) -> None:
+        if value:
+            click.echo(f"onnxport {installed_version()}")
+            context.exit()
+
+    return click.option(
+        "--version",
+        is_flag=True,
+        is_eager=True,
+        expose_value=False,
+        callback=tell,
+        help="Show the version and exit.",
+    )(command)
+
+
 def installed_version() -> str:
+    from importlib import metadata  # takes as long as all else of a short command
+
     try:
         return metadata.version("onnxport")
     except metadata.PackageNotFoundError:

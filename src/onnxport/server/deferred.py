@@ -17,7 +17,7 @@ log = logging.getLogger(__name__)
 
 
 class Deferred:
-    """An ASGI application that a thread builds from the first second on; requests for it wait until it is there.
+    """An ASGI application that a thread builds in the first second; requests for it wait until it is there.
 
     on_failure: called on the event loop where it can't be built, which is a fault of ours: every request then answers
     with the error.

@@ -18,6 +18,7 @@ from typing import Any
 
 import uvicorn
 
+from onnxport.server.accepting import Acceptor
 from onnxport.server.deferred import Deferred
 from onnxport.server.lane import Lane
 from onnxport.server.prepared import Prepared
@@ -30,6 +31,9 @@ log = logging.getLogger(__name__)
 LINGER = 3.0  # seconds until load balancers have seen that the server drains
 SETTLE = 0.5  # seconds in which a request on an open connection may still come in
 BACKLOG = 2048  # connections that queue until they are accepted
+MOST_ACCEPTED = 256  # connections in one turn of the event loop
+MOST_AMONG_SEVERAL = 4  # the same where other workers are to have some
+HEAD_START = 0.1  # seconds that first callers have the interpreter to themselves
 BEATS = 10  # heartbeats a second
 HANDSHAKE = 5.0  # seconds that a TLS handshake may take, as a request's headers may
 FAREWELL = 0.5  # seconds in which a caller may answer the end of TLS
@@ -48,6 +52,8 @@ class Server(uvicorn.Server):
         self._app = Deferred(service, self._end_broken)
         self.is_broken = False
         self._listener = prepared.listener
+        self._acceptor: Acceptor | None = None
+        self._most_accepted = MOST_ACCEPTED if seat.count == 1 else MOST_AMONG_SEVERAL
         self._order, self._ends_at, self._gives_up_at = Order.SERVE, math.inf, math.inf
         settings, tls = prepared.settings, prepared.tls
         self._patience = settings.shutdown_timeout
@@ -72,16 +78,31 @@ class Server(uvicorn.Server):
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets=[])  # uvicorn sets no limits to TLS's own conversations
-        loop = asyncio.get_running_loop()
         for listener in sockets or []:
+            await self._accept_from(listener)
+        self._pulse = asyncio.create_task(self._beat())
+        self._seat.ready()
+        asyncio.get_running_loop().call_later(HEAD_START, self._begin_app)
+
+    def _begin_app(self) -> None:
+        if not self.should_exit:
+            self._app.begin()
+
+    async def _accept_from(self, listener: socket.socket) -> None:
+        acceptor = Acceptor(
+            listener, self._protocol, most=self._most_accepted, backlog=BACKLOG, tls=self._tls
+        )
+        try:
+            acceptor.start()
+        except NotImplementedError:  # Windows, where asyncio itself accepts many at once
+            loop = asyncio.get_running_loop()
             self.servers.append(
                 await loop.create_server(
                     self._protocol, sock=listener, backlog=BACKLOG, **self._tls
                 )
             )
-        self._pulse = asyncio.create_task(self._beat())
-        self._seat.ready()
-        self._app.begin()
+        else:
+            self._acceptor = acceptor
 
     def _end_broken(self) -> None:
         self.is_broken = self.should_exit = True
@@ -130,12 +151,14 @@ class Server(uvicorn.Server):
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         """As uvicorn's, but callers that have connected are heard: a request may be on its way."""
+        if self._acceptor is not None:
+            self._acceptor.close()
         if not self.force_exit:
-            callers = list(self._queued())
+            callers = self._acceptor.take_rest() if self._acceptor is not None else []
             for server in self.servers:
                 server.close()
             self._listener.close()
-            await self._settle([asyncio.create_task(self._attend(caller)) for caller in callers])
+            await self._settle(callers)
         left = max(0.0, self._gives_up_at - time.monotonic())
         self.config.timeout_graceful_shutdown = left  # type: ignore[assignment]
         await super().shutdown(sockets)
@@ -150,17 +173,6 @@ class Server(uvicorn.Server):
             "ssl_handshake_timeout": HANDSHAKE,
             "ssl_shutdown_timeout": FAREWELL,
         }
-
-    def _queued(self) -> Iterator[socket.socket]:
-        """Connections that the kernel has accepted, and nobody else."""
-        with contextlib.suppress(OSError):
-            while True:
-                yield self._listener.accept()[0]
-
-    async def _attend(self, caller: socket.socket) -> None:
-        loop = asyncio.get_running_loop()
-        with contextlib.suppress(OSError):
-            await loop.connect_accepted_socket(self._protocol, caller, **self._tls)
 
     def _protocol(self) -> asyncio.Protocol:
         protocol: Callable[..., asyncio.Protocol] = self.config.http_protocol_class

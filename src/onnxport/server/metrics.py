@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections.abc import Sequence
-from importlib.metadata import version as version_of
 
 from onnxport.server import board as at
 from onnxport.server.board import ROWS, SECONDS, Board
@@ -28,7 +27,6 @@ class Metrics:
             "version": version,
             "digest": digest,
             "onnxruntime": runtime,
-            "onnxport": version_of("onnxport"),
         }
 
     def answered(self, route: str, status: int, arrivals: Sequence[float], now: float) -> None:
@@ -88,5 +86,10 @@ class Metrics:
     def render(self, accept: str = "") -> tuple[bytes, str]:
         """The figures of all workers, and their media type. accept: the request's Accept header."""
         openmetrics = wants_openmetrics(accept)
-        told = families(self._board.sums(), self._board.processes(), self._info)
+        from importlib.metadata import (
+            version,
+        )  # takes longer than a server has before its first answer
+
+        info = self._info | {"onnxport": version("onnxport")}
+        told = families(self._board.sums(), self._board.processes(), info)
         return write(told, openmetrics=openmetrics), OPENMETRICS if openmetrics else PLAIN

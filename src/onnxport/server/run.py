@@ -16,6 +16,7 @@ import uvicorn
 from onnxport.errors import InferenceError, SettingsError
 from onnxport.modelfile import read_model_file
 from onnxport.server import logs
+from onnxport.server.accepting import make_room
 from onnxport.server.access import open_access
 from onnxport.server.board import Board
 from onnxport.server.cors import origins
@@ -57,6 +58,7 @@ def serve(
     several = settings.workers > 1
     log_to = logs.configure(settings.log_level, settings.log_format, threaded=not several)
     logs.catch_strays()
+    make_room(settings.max_connections)
     with bind(settings) as listener:
         if several:
             listener.listen(BACKLOG)  # callers queue here while workers start, or start anew

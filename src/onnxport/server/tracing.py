@@ -12,10 +12,8 @@ import os
 import re
 import time
 from collections.abc import Iterable, Mapping
-from importlib.metadata import version as version_of
 from threading import Thread
 from typing import Any
-from uuid import uuid4
 
 from onnxport.server.lines import cut
 from onnxport.server.logs import Answered
@@ -73,6 +71,8 @@ def _is_asked_for(environment: Mapping[str, str]) -> bool:
 
 
 def _provider(model: str, version: str) -> Any:
+    from uuid import uuid4
+
     from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
     from opentelemetry.sdk.resources import OTELResourceDetector, Resource
     from opentelemetry.sdk.trace import TracerProvider
@@ -92,11 +92,13 @@ class Tracer:
     """
 
     def __init__(self, provider: Any, scheme: str) -> None:
+        from importlib.metadata import version
+
         from opentelemetry import trace
         from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
         self._provider, self._otel, self._scheme = provider, trace, scheme
-        self._spans = provider.get_tracer("onnxport", version_of("onnxport"))
+        self._spans = provider.get_tracer("onnxport", version("onnxport"))
         self._propagator = TraceContextTextMapPropagator()
 
     def request(
