@@ -38,18 +38,23 @@ _COMPRESSIONS = {
     "application/vnd.oci.image.layer.nondistributable.v1.tar+gzip": GZIP,
 }
 _CONFIG_TYPES = frozenset({CONFIG_TYPE, "application/vnd.oci.image.config.v1+json"})
+_NAMES = ("io.containerd.image.name", "org.opencontainers.image.ref.name")
 _MAX_LAYERS = 500
 _MAX_ENTRIES = 1000
 
 
 @dataclass(frozen=True, slots=True)
 class Descriptor:
-    """What a manifest says of a blob or of another manifest. platform: only in lists, and not in all."""
+    """What a manifest says of a blob or of another manifest.
+
+    platform: only in lists, and not in all. name: what an archive calls the image, or "".
+    """
 
     media_type: str
     digest: str
     size: int
     platform: Platform | None = None
+    name: str = ""
 
     @property
     def compression(self) -> str:
@@ -175,7 +180,16 @@ def _descriptor(entry: Any, what: str) -> Descriptor:
         raise BuildError(f"the manifest's {what} lacks a sha256 digest, a size or a media type")
     if entry.get("urls"):
         raise BuildError(f"the manifest's {what} lies at another address; take a base without")
-    return Descriptor(kind, str(digest), int(str(size)), _platform(entry.get("platform")))
+    platform = _platform(entry.get("platform"))
+    return Descriptor(kind, str(digest), int(str(size)), platform, _annotated(entry))
+
+
+def _annotated(entry: dict[str, Any]) -> str:
+    """The full name that containerd and Docker write, else the tag that others write."""
+    found = entry.get("annotations")
+    annotations = found if isinstance(found, dict) else {}
+    names = (annotations.get(key) for key in _NAMES)
+    return next((name for name in names if isinstance(name, str)), "")
 
 
 def _platform(entry: Any) -> Platform | None:

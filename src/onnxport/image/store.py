@@ -36,6 +36,14 @@ def default_folder() -> Path:
         ) from err
 
 
+def digest_of_stream(stream: IO[bytes]) -> str:
+    """The digest of all that a stream brings."""
+    found = hashlib.sha256()
+    while piece := stream.read(_PIECE):
+        found.update(piece)
+    return "sha256:" + found.hexdigest()
+
+
 class WrongBytes(BuildError):
     """Bytes that came from elsewhere are not those that were announced."""
 
@@ -87,14 +95,19 @@ class Store:
             if not path.is_file():
                 return None
             found = path.stat().st_size
-            is_whole = size in (None, found) and (
-                digest in self._checked or _digest_of_file(path) == digest
-            )
-            if not is_whole:
+            if size not in (None, found) or not self._is_whole(path, digest):
                 path.unlink(missing_ok=True)
                 return None
-        self._checked.add(digest)
         return Blob(digest, found, path)
+
+    def _is_whole(self, path: Path, digest: str) -> bool:
+        """Reads a file once in the life of this store."""
+        if digest not in self._checked:
+            with path.open("rb") as stream:
+                if digest_of_stream(stream) != digest:
+                    return False
+            self._checked.add(digest)
+        return True
 
     def _path(self, digest: str) -> Path:
         if not is_digest(digest):
@@ -174,11 +187,6 @@ def _pieces(content: bytes | IO[bytes]) -> Iterator[bytes]:
         return
     while piece := content.read(_PIECE):
         yield piece
-
-
-def _digest_of_file(path: Path) -> str:
-    with path.open("rb") as stream:
-        return "sha256:" + hashlib.file_digest(stream, "sha256").hexdigest()
 
 
 def _sweep(folder: Path) -> None:
