@@ -148,6 +148,9 @@ class _Careful(io.RawIOBase):
     def seek(self, offset: int, whence: int = 0) -> int:
         return self._stream.seek(offset, whence)
 
+    def seekable(self) -> bool:
+        return True
+
     def tell(self) -> int:
         return self._stream.tell()
 
