@@ -69,7 +69,8 @@ def parse_reference(text: str) -> Reference:
         raise _no_name(text, f"it has {len(text)} characters, and no name has that many")
     rest, at, digest = text.partition("@")
     if at and not _DIGEST.fullmatch(digest):
-        raise _no_name(text, "what follows @ isn't sha256: and 64 hexadecimal digits")
+        # what stands before may be a password
+        raise _no_name(f"...@{digest}", "after @ stand sha256: and 64 hexadecimal digits alone")
     name, tag = _split_tag(rest)
     if tag is not None and not _TAG.fullmatch(tag):
         raise _no_name(text, "a tag has 1 to 128 letters, digits, dots, dashes and underscores")
