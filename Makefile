@@ -10,7 +10,7 @@ SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help install demo test test-long check docs matrix bench bench-peers bench-graphs lock clean
+.PHONY: help install demo base test test-long check docs matrix bench bench-peers bench-graphs lock clean
 
 help:  ## list the targets
 	@sed -nE 's/^([a-z-]+):.*## (.*)/  make \1\t\2/p' Makefile | expand -t 21
@@ -19,6 +19,10 @@ install: .venv/dev.stamp  ## .venv with the package, the export extra and the de
 
 demo: .venv/demo.stamp  ## train iris, save it, serve it on PORT (8000)
 	@trap : INT; .venv/bin/onnxport demo --port $(PORT) --output build/demo/iris.onnx || test $$? -eq 130
+
+base: .venv/dev.stamp  ## build/base-slim.tar, a small base for onnxport build --base, from Debian's packages
+	@tools/system-packages mmdebstrap
+	@.venv/bin/python tools/base.py
 
 test: .venv/dev.stamp  ## install what the tests need, then run them in WORKERS processes (ARGS goes to pytest)
 	@tools/system-packages

@@ -11,12 +11,13 @@ from pathlib import Path
 from typing import Any
 
 from onnxport.errors import BuildError
+from onnxport.image.archive import SavedImage, read_archive
 from onnxport.image.bytecode import MINOR
 from onnxport.image.interpreter import NEWEST, OLDEST, Interpreter, find_interpreter
 from onnxport.image.layers import compress, describe, restore
 from onnxport.image.manifests import Config, parse_config, parse_manifest
 from onnxport.image.memory import recall, remember
-from onnxport.image.parts import Layer, Platform
+from onnxport.image.parts import Layer, Platform, digest_of
 from onnxport.image.reference import Reference, parse_reference
 from onnxport.image.registry import Registry
 from onnxport.image.rootfs import Root
@@ -134,20 +135,32 @@ def _fetched(
 
 
 def _from_archive(path: Path, platform: Platform, store: Store) -> BaseImage:
-    from onnxport.image.archive import read_archive
+    if not path.is_file():
+        raise BuildError(
+            f"base {path}: there is no such file; save one with docker save, or make base"
+        )
+    saved = _chosen(read_archive(path), platform, path)
+    digest = digest_of(saved.config)
+    base = _recalled(store, "", digest, platform)
+    if base is not None:
+        return base
+    layers = []
+    for layer in saved.layers:
+        with layer.open() as tar:
+            layers.append(compress(store, TITLE, tar, 0))
+    return _examined(store, "", digest, parse_config(saved.config), layers)
 
-    with read_archive(path) as images:
-        saved = _chosen(images, platform, path)
-        digest = saved.digest
-        base = _recalled(store, "", digest, platform)
-        if base is not None:
-            return base
-        layers = [compress(store, TITLE, tar, 0) for tar in saved.layers()]
-        return _examined(store, "", digest, saved.config, layers)
 
-
-def _chosen(images: Sequence[Any], platform: Platform, path: Path) -> Any:
-    raise NotImplementedError
+def _chosen(images: Sequence[SavedImage], platform: Platform, path: Path) -> SavedImage:
+    """The one for the platform. Raises BuildError where there is none, or where it isn't clear which is meant."""
+    fitting = [image for image in images if parse_config(image.config).platform == platform]
+    if not fitting:
+        _check_platform(parse_config(images[0].config), platform, str(path))
+    if len({image.config for image in fitting}) > 1:
+        raise BuildError(
+            f"base {path} holds {len(fitting)} images for {platform}; save the one that is meant alone"
+        )
+    return fitting[0]
 
 
 def _check_platform(config: Config, platform: Platform, name: str) -> None:

@@ -69,7 +69,7 @@ def cached_layer(store: Store, key: Key, title: str, make: Callable[[], Iterable
     """The layer that was written for the same key before, else a new one. The key names all that `make` reads."""
     key = {**key, "title": title, "zlib": ZLIB_VERSION, "level": _LEVEL}
     known = recall(store, "layers", key)
-    layer = known and restore(store, known)
+    layer = restore(store, known) if known else None
     if layer is None:
         layer = write_layer(store, title, make())
         remember(store, "layers", key, describe(layer))
