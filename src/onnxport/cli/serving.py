@@ -38,4 +38,3 @@ def serve(model: Path, **given: Any) -> int:
         from onnxport.server.run import serve as run
 
         return leave(run(model, settings))
-
