@@ -118,10 +118,10 @@ def _read_config(path: Path) -> dict[str, Any]:
         return {}
     except OSError as err:
         raise BuildError(f"{path} can't be read ({err.strerror}); correct its rights") from err
-    if not content.strip():
-        return {}
+    if len(content) > _MAX_CONFIG:
+        raise BuildError(f"{path} has more than {_MAX_CONFIG} bytes; run docker login anew")
     try:
-        document = json.loads(content) if len(content) <= _MAX_CONFIG else None
+        document = json.loads(content) if content.strip() else {}
     except (ValueError, RecursionError):
         # without a cause: the decoder's error carries the text, and with it the secrets
         raise BuildError(f"{path} is no JSON; run docker login anew") from None
