@@ -18,6 +18,7 @@ OnnxportError
 │       ├── RejectedRows  also a RequestError: the rows are refused, for the reasons in `details`
 │       └── ServerBusy    also an OverloadedError: try again after `retry_after` seconds
 ├── BuildError            an image that can't be built, sent or tried
+├── DeployError           AWS refused or failed; carries the step, what AWS said, and what to try
 └── SettingsError         a setting that isn't of its form
 """
 
@@ -208,6 +209,29 @@ class BuildError(OnnxportError):
     def __init__(self, message: str, *, command: Sequence[str] = (), output: str = "") -> None:
         self.command, self.output = tuple(command), output
         super().__init__(message)
+
+
+class DeployError(OnnxportError):
+    """A step of a deployment failed, or can't be taken; the message says where, what, and what to do.
+
+    step: what was being done, such as "create environment iris-blue", or "". said: AWS's own words, or "".
+    remedy: what to try. resumable: nothing is wrong with what was asked, so that the same command can go on later:
+    credentials, network, throttling, something that is busy.
+    """
+
+    def __init__(
+        self,
+        what: str,
+        *,
+        step: str = "",
+        said: str = "",
+        remedy: str = "",
+        resumable: bool = False,
+    ) -> None:
+        self.what, self.step, self.said, self.remedy = what, step, said, remedy
+        self.resumable = resumable
+        where = f"{step}: " if step else ""
+        super().__init__(where + what + (f"; {remedy}" if remedy else ""))
 
 
 class SettingsError(OnnxportError):

@@ -48,6 +48,9 @@ EVERY = [
     errors.RejectedRows(422, DETAILS, "r8"),
     errors.ServerBusy(503, DETAILS, "r9", retry_after=2.0),
     errors.BuildError("no engine", command=("docker", "load"), output="refused"),
+    errors.DeployError(
+        "is busy", step="swap", said="Must be Ready.", remedy="try again later", resumable=True
+    ),
 ]
 
 
