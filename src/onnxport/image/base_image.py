@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from onnxport.errors import BuildError
 from onnxport.image.archive import SavedImage, read_archive
@@ -19,11 +19,13 @@ from onnxport.image.manifests import Config, parse_config, parse_manifest
 from onnxport.image.memory import recall, remember
 from onnxport.image.parts import Layer, Platform, digest_of
 from onnxport.image.reference import Reference, parse_reference
-from onnxport.image.registry import Registry
 from onnxport.image.rootfs import Root
 from onnxport.image.store import Store
 
-Connect = Callable[[Reference], AbstractContextManager[Registry]]
+if TYPE_CHECKING:
+    from onnxport.image.registry import Registry
+
+Connect = Callable[[Reference], "AbstractContextManager[Registry]"]
 
 TITLE = "base"
 _REPOSITORY = "public.ecr.aws/docker/library/python"  # the official image, where anonymous pulls aren't counted
@@ -139,6 +141,22 @@ def _from_archive(path: Path, platform: Platform, store: Store) -> BaseImage:
         raise BuildError(
             f"base {path}: there is no such file; save one with docker save, or make base"
         )
+    facts = path.stat()
+    seen = {
+        "path": str(path.resolve()),
+        "size": facts.st_size,
+        "changed": [facts.st_mtime_ns, facts.st_ctime_ns, facts.st_ino],
+        "platform": str(platform),
+    }
+    known = recall(store, "archives", seen)
+    base = _recalled(store, "", str(known.get("digest")), platform) if known else None
+    if base is None:
+        base = _read(path, platform, store)
+        remember(store, "archives", seen, {"digest": base.digest})
+    return base
+
+
+def _read(path: Path, platform: Platform, store: Store) -> BaseImage:
     saved = _chosen(read_archive(path), platform, path)
     digest = digest_of(saved.config)
     base = _recalled(store, "", digest, platform)

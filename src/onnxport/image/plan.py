@@ -23,7 +23,6 @@ from onnxport.image.settings import container_config, model_name
 from onnxport.image.store import Store
 from onnxport.image.wheels import Target, Tell, fetch_wheels, serving_set
 from onnxport.modelfile import ModelFile
-from onnxport.session import open_session
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,6 +121,10 @@ def _proven(
             )
         if replayed.outcome == "failed":
             raise ModelFileError(f"in the image {replayed.said}")
+    from onnxport.session import (
+        open_session,
+    )  # brings onnxruntime, which the other way doesn't need
+
     session = open_session(model)  # on the runtime that runs here, since the image's can't
     return _Libraries(
         full, session.runtime_version, (f"{kept}: nothing of this platform can be tried here",)
@@ -153,7 +156,7 @@ def _warnings(target: Target) -> tuple[str, ...]:
     return (
         (
             f"the base has Python 3.{target.minor} and 3.{MINOR} runs here, so nothing in the image is compiled, and "
-            "each start of a container takes one to two seconds longer; build with Python "
-            f"3.{target.minor}, or give a --base with 3.{MINOR}"
+            "each start of a container takes about twice as long, two seconds more on a small machine; build with "
+            f"Python 3.{target.minor}, or give a --base with 3.{MINOR}"
         ),
     )
