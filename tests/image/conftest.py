@@ -11,7 +11,7 @@ import pytest
 
 from onnxport.image.engine import Engine, find_engine
 from tests import programs
-from tests.image import engines, registries, roots
+from tests.image import bases, engines, registries, roots
 
 
 @pytest.fixture(scope="session")
@@ -43,24 +43,24 @@ def registry(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
 
 @pytest.fixture(scope="session")
-def root_tar(root: Path) -> Path:
-    """The root file system of a small Debian with Python, for `docker import`; made once, and kept in `build/`."""
-    return roots.debian(root / "build")
+def base_tar(root: Path) -> Path:
+    """A small base image in a file: Debian's Python, and no shell."""
+    return roots.slim(root)
 
 
 BASE = "localhost/onnxport-test/base:1"
 
 
 @pytest.fixture(scope="session")
-def docker_with_base(docker: engines.Daemon, root_tar: Path) -> engines.Daemon:
-    """The daemon, which has an image of a small Debian."""
-    docker.docker("import", root_tar, BASE)
+def docker_with_base(docker: engines.Daemon, base_tar: Path) -> engines.Daemon:
+    """The daemon, which has the base."""
+    docker.load(base_tar, BASE)
     return docker
 
 
 @pytest.fixture(scope="session")
-def podman_with_base(podman: engines.Podman, root_tar: Path) -> engines.Podman:
-    podman.podman("import", root_tar, BASE)
+def podman_with_base(podman: engines.Podman, base_tar: Path) -> engines.Podman:
+    podman.load(base_tar, BASE)
     return podman
 
 
@@ -79,3 +79,17 @@ def _found(name: str, env: Mapping[str, str], monkeypatch: pytest.MonkeyPatch) -
     for variable, value in env.items():
         monkeypatch.setenv(variable, value)
     return find_engine(name)
+
+
+@pytest.fixture(scope="session")
+def slim_base(root: Path) -> Path:
+    """The base of `make base`; made once, and kept in `build/`."""
+    return bases.slim(root)
+
+
+@pytest.fixture(scope="session")
+def image_cache(root: Path) -> Path:
+    """Where builds keep libraries and layers from one run of the tests to the next."""
+    folder = root / "build" / "image-cache"
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder

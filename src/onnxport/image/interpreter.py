@@ -14,7 +14,7 @@ from onnxport.image.rootfs import Root
 OLDEST, NEWEST = 11, 13  # the minors of Python 3 that onnxport runs on
 DEFAULT_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
-_NAMES = ("python3", "python", *(f"python3.{minor}" for minor in range(NEWEST, OLDEST - 1, -1)))
+_NUMBERED = re.compile(r"python3\.(\d+)")
 _MACHINES = {62: "amd64", 183: "arm64"}  # e_machine of ELF
 _TRIPLETS = {"amd64": "x86_64-linux-gnu", "arm64": "aarch64-linux-gnu"}
 _LIBRARY_FOLDERS = ("/lib/{}", "/usr/lib/{}", "/lib64", "/usr/lib64", "/lib", "/usr/lib")
@@ -67,18 +67,23 @@ def _candidates(root: Root, search_path: str) -> Iterator[tuple[str, bytes]]:
     """Real paths and contents of programs that are called as Python is."""
     folders = [f for f in (search_path or DEFAULT_PATH).split(":") if f.startswith("/")]
     for folder in dict.fromkeys([*folders, *DEFAULT_PATH.split(":")]):
-        for name in _NAMES:
+        for name in ("python3", "python", *_numbered(root, folder)):
             path = root.real_path(f"{folder}/{name}")
             node = root.find(path) if path else None
             if path and node and node.content.startswith(b"\x7fELF"):
                 yield path, node.content
 
 
+def _numbered(root: Root, folder: str) -> list[str]:
+    """The programs that are called by their minor, newest first."""
+    found = filter(None, map(_NUMBERED.fullmatch, root.names(folder)))
+    return [one[0] for one in sorted(found, key=lambda one: -int(one[1]))]
+
+
 def _minor_of(root: Root, path: str) -> int | None:
     """By the folder of its standard library, where the program's name doesn't tell."""
     names = root.names(f"{_prefix(path)}/lib")
-    found = [re.fullmatch(r"python3\.(\d+)", name) for name in names]
-    minors = [int(one[1]) for one in found if one]
+    minors = [int(one[1]) for one in map(_NUMBERED.fullmatch, names) if one]
     return minors[0] if len(minors) == 1 else None
 
 
