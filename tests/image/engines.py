@@ -63,14 +63,14 @@ class Daemon:
         self.socket = self.folder / "docker.sock"
         self.host = f"unix://{self.socket}"
         self._data_root = data_root or self.folder / "data"
+        (self.folder / "config.json").write_text("{}")
         self.bridge = self._make_bridge()
         self.process: subprocess.Popen[bytes] | None = None
 
     @property
     def env(self) -> dict[str, str]:
         """The environment of a user of this daemon, without an account anywhere."""
-        nowhere = self.folder / "config"
-        return {**os.environ, "DOCKER_HOST": self.host, "DOCKER_CONFIG": str(nowhere)}
+        return {**os.environ, "DOCKER_HOST": self.host, "DOCKER_CONFIG": str(self.folder)}
 
     def start(self) -> Daemon:
         """Starts, or starts again after its death. No rules of iptables: a proxy carries published ports."""
@@ -119,6 +119,10 @@ class Daemon:
         )
         assert done.returncode == 0, f"docker {' '.join(map(str, words))}:\n{done.stderr}"
         return done.stdout.strip()
+
+    def load(self, archive: Path, name: str) -> None:
+        """Takes an image from a file, and gives it a name."""
+        self.docker("tag", self.docker("load", "--quiet", "--input", archive).split()[-1], name)
 
     @property
     def log(self) -> str:
@@ -189,6 +193,10 @@ class Podman:
         )
         assert done.returncode == 0, f"podman {' '.join(map(str, words))}:\n{done.stderr}"
         return done.stdout.strip()
+
+    def load(self, archive: Path, name: str) -> None:
+        """Takes an image from a file, and gives it a name."""
+        self.podman("tag", self.podman("load", "--quiet", "--input", archive).split()[-1], name)
 
     def stop(self) -> None:
         """Removes its containers, images and files; there is no process to end."""

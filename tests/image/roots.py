@@ -1,40 +1,30 @@
-"""A root file system from the machine's own package sources: Debian's Python and what it needs, without a shell."""
+"""The base that `make base` makes from the machine's own package sources: Debian's Python, and no shell."""
 
 from __future__ import annotations
 
 import fcntl
 import subprocess
+import sys
 from pathlib import Path
 
 from tests import programs
 
-RELEASE = "bookworm"
-_PACKAGES = (
-    *("base-files", "base-passwd", "ca-certificates", "libpython3-stdlib"),
-    *("libstdc++6", "python3-minimal", "tzdata"),
-)
-_MERGED = "/usr/share/mmdebstrap/hooks/merged-usr"
 
-
-def debian(folder: Path) -> Path:
-    """The tar in a folder, made where it isn't there yet; two processes wait for each other."""
-    program = programs.program("mmdebstrap")
-    programs.root("to make a root file system")
-    folder.mkdir(exist_ok=True)
-    path = folder / f"test-root-{RELEASE}.tar"
-    with (folder / "test-root.lock").open("w") as lock:
+def slim(repository: Path) -> Path:
+    """The saved image in `build/`, made where it isn't there yet; two processes wait for each other."""
+    path = repository / "build" / "base-slim.tar"
+    if not path.exists():
+        programs.program("mmdebstrap")
+        programs.root("to make a base image")
+    path.parent.mkdir(exist_ok=True)
+    with path.with_name("base-slim.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         if not path.exists():
-            _make(program, path)
+            _make(repository)
     return path
 
 
-def _make(program: str, path: Path) -> None:
-    partial = path.with_name(f"{path.stem}.partial.tar")
-    command = [
-        *(program, "--quiet", "--variant=extract", f"--include={','.join(_PACKAGES)}"),
-        *(f"--hook-dir={_MERGED}", RELEASE, str(partial)),
-    ]
+def _make(repository: Path) -> None:
+    command = [sys.executable, str(repository / "tools" / "base.py")]
     done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=300)
-    assert done.returncode == 0, f"mmdebstrap ended with {done.returncode}:\n{done.stderr}"
-    partial.replace(path)
+    assert done.returncode == 0, f"make base ended with {done.returncode}:\n{done.stderr}"

@@ -62,7 +62,7 @@ def recipe(**config: Any) -> Recipe:
 def test_it_needs_no_network_no_shell_and_no_other_image() -> None:
     lines = render(recipe()).splitlines()
     words = [line.split()[0] for line in lines if not line.startswith("#")]
-    assert lines[2:4] == [f"ARG BASE={BASE}", "FROM ${BASE}"]
+    assert [f"ARG BASE={BASE}", "FROM ${BASE}"] == lines[3:5]
     assert "RUN" not in words
     assert words.count("FROM") == 1
     assert 'COPY ["libraries/", "/"]' in lines

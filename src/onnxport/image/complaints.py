@@ -71,6 +71,10 @@ _KNOWN = (
 )
 
 
+class Ended(BuildError):
+    """A container that doesn't serve, or doesn't even run any more, though nobody has stopped it."""
+
+
 def missing(names: Sequence[str]) -> BuildError:
     """No engine at all."""
     return BuildError(
@@ -96,13 +100,13 @@ def explain(name: str, command: Sequence[str], output: str) -> BuildError:
     return BuildError(f"`{doing}` failed: {last}", command=command, output=told)
 
 
-def ended(name: str, log: str) -> BuildError:
+def ended(name: str, log: str) -> Ended:
     """The error for a container that doesn't run any more, by its log."""
     err = explain(name, [], log)
     known = any(re.search(pattern, log, re.IGNORECASE) for pattern, *_ in _KNOWN)
     last = shorten(_last(log.splitlines()), _MAX_LINE) if log.strip() else "its log is empty"
     text = str(err) if known else f"the container has ended by itself: {last}"
-    return BuildError(text, output=err.output)
+    return Ended(text, output=err.output)
 
 
 def too_slow(name: str, command: Sequence[str], seconds: float) -> BuildError:

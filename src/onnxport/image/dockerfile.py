@@ -18,14 +18,22 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from onnxport.errors import BuildError, shorten
+from onnxport.image.base_image import BaseImage
 from onnxport.image.layers import Entry
-from onnxport.image.reference import parse_reference
+from onnxport.image.plan import Plan
+from onnxport.image.reference import Reference, parse_reference
 
 MARK = "# An image for a model, rendered by onnxport."
 _TITLE = re.compile(r"[a-z][a-z-]{0,30}")
 _KEY = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}")
 _PORT = re.compile(r"[0-9]{1,5}/tcp")
 _WORD = re.compile(r"[A-Za-z0-9:_./-]{0,128}")
+_REMOVE = (
+    "import os, shutil, sys\n"
+    "for path in sys.argv[1:]:\n"
+    "    is_folder = os.path.isdir(path) and not os.path.islink(path)\n"
+    "    shutil.rmtree(path) if is_folder else os.remove(path)\n"
+)
 _MAX_LINE = 60_000  # bytes; Docker reads no line of 65,536
 _UNHELD = ("Cc", "Cs", "Zl", "Zp")  # Unicode's controls, surrogates and separators of lines
 _NANOSECONDS = 1_000_000_000
@@ -44,21 +52,47 @@ class Recipe:
     """All that an image is made of. base: a reference, which pins it by digest if there is one.
 
     config: the image's configuration, in the words of Docker's image specification: Env, Labels, Entrypoint, ...
-    parts: from the one that changes least to the one that changes most.
+    parts: from the one that changes least to the one that changes most. removed: paths of the base, without the first
+    slash, that the base's own `python` takes away.
     """
 
     base: str
     config: Mapping[str, Any]
     parts: tuple[Part, ...]
+    removed: tuple[str, ...] = ()
+    python: str = "/usr/bin/python3"
+
+
+def recipe_of(plan: Plan) -> Recipe:
+    """What a plan says, in a Dockerfile's terms."""
+    return Recipe(
+        base=pinned_name(plan.base),
+        config=plan.config,
+        parts=tuple(Part(part.title, tuple(part.entries())) for part in plan.parts),
+        removed=plan.parts[0].removed,
+        python=plan.base.interpreter.path,
+    )
+
+
+def pinned_name(base: BaseImage) -> str:
+    """By digest; a base that came in a file has a name of ours, by which an engine can know it."""
+    return f"{base.name}@{base.digest}" if base.name else local_name(base)
+
+
+def local_name(base: BaseImage) -> str:
+    return f"localhost/onnxport-base:{base.digest.removeprefix('sha256:')[:24]}"
 
 
 def render(recipe: Recipe) -> str:
     """The Dockerfile. Raises BuildError for text that it can't hold."""
+    base = parse_reference(recipe.base)
     lines = [
         MARK,
         "# docker build -t NAME:TAG .    (podman and buildah take it, too)",
-        f"ARG BASE={parse_reference(recipe.base)}",
+        *_how_to_load(base),
+        f"ARG BASE={base}",
         "FROM ${BASE}",
+        *_removal(recipe),
         *(f"COPY {_array([f'{_checked(_TITLE, part.title)}/', '/'])}" for part in recipe.parts),
         *_configuration(recipe.config),
     ]
@@ -92,6 +126,19 @@ def write_context(recipe: Recipe, folder: Path) -> None:
         raise BuildError(
             f"the build context {folder} can't be written ({err.strerror}); free some space, or choose another folder"
         ) from err
+
+
+def _how_to_load(base: Reference) -> Iterator[str]:
+    if base.registry == "localhost":
+        yield "# The base came in a file: docker load --input FILE, then docker tag ID THE_NAME_BELOW"
+
+
+def _removal(recipe: Recipe) -> Iterator[str]:
+    """The base's Python does it, since there may be no shell, and as root, whoever the base's user is."""
+    if recipe.removed:
+        paths = [f"/{path}" for path in recipe.removed]
+        yield "USER 0:0"
+        yield f"RUN {_array([recipe.python, '-I', '-S', '-c', _REMOVE, *paths])}"
 
 
 def _configuration(config: Mapping[str, Any]) -> Iterator[str]:
