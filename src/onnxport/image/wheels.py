@@ -176,8 +176,11 @@ def _explain(said: str, target: Target, command: list[str]) -> BuildError:
         what = (
             "a library's file doesn't have its pinned hash; the package index sent something else"
         )
-    elif lacking and re.search(r"Retrying|ConnectionError|NewConnectionError|timed out", said):
-        what = "pip reaches no package index; connect, or name one that you reach in pip's settings"
+    elif lacking and "(from versions: none)" in said:
+        what = (
+            f"pip finds no file of {lacking[1]} at all: it reaches no package index, or one without it; connect, or "
+            "name another in pip's settings"
+        )
     elif lacking:
         what = (
             f"no wheel of {lacking[1]} for {target} is to be had; give a base with a newer glibc, or a "
