@@ -9,6 +9,7 @@ import os
 import socket
 import sys
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
@@ -169,8 +170,13 @@ def find_model(environment: Mapping[str, str]) -> Path:
 
 
 def _named(path: Path) -> Path:
-    if not path.is_dir():
-        return path  # whether it can be read is told when it is
+    with _readable(path):
+        if not path.exists():
+            raise ModelFileError(
+                f"{MODEL_VARIABLE} is {path}, and nothing is there; mount the model"
+            )
+        if not path.is_dir():
+            return path
     found = _models(path)
     if not found:
         raise ModelFileError(f"{MODEL_VARIABLE} is {path}, and no .onnx file is in it; mount one")
@@ -179,11 +185,17 @@ def _named(path: Path) -> Path:
 
 def _models(folder: Path) -> list[Path]:
     """The .onnx files of a folder, or of the folders in it, as platforms unpack archives."""
-    try:
+    with _readable(folder):
         return sorted(_visible(folder, "*.onnx")) or sorted(_visible(folder, "*/*.onnx"))
+
+
+@contextmanager
+def _readable(path: Path) -> Iterator[None]:
+    try:
+        yield
     except PermissionError as err:
         raise ModelFileError(
-            f"{folder} can't be read by user {os.getuid()}; let others read it (chmod -R a+rX)"
+            f"{path} can't be read by user {os.getuid()}; let others read it (chmod -R a+rX)"
         ) from err
 
 
