@@ -7,8 +7,6 @@ import datetime
 import http.client
 import json
 import re
-import shutil
-import signal
 import subprocess
 import threading
 import time
@@ -26,6 +24,8 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import padding, rsa
 from cryptography.x509.oid import NameOID
 
+from tests import programs
+
 USER, PASSWORD = "anna", "correct horse"
 # bcrypt of PASSWORD with the lowest cost, as `htpasswd -B` writes it
 _HTPASSWD = f"{USER}:$2y$05$6YFRvO3.4exjAwt0cZPvyOZhnAwHTOmIzM2e8jVdBMbBlmItkfBjy\n"
@@ -33,26 +33,30 @@ _SERVICE, _ISSUER = "the registry", "the token server"
 
 
 @contextmanager
-def registry(folder: Path, *, auth: str = "", port: int = 0) -> Iterator[str]:
-    """A `docker-registry` that keeps all below a folder; gives its address. auth: lines for its configuration."""
+def registry(folder: Path, *, settings: str = "", http: str = "") -> Iterator[str]:
+    """A `docker-registry` that keeps all below a folder; gives its address.
+
+    settings: lines of its configuration. http: more of the part about HTTP.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / "config.yml"
     path.write_text(
         f"version: 0.1\nlog: {{level: info, formatter: json}}\n"
         f"storage: {{filesystem: {{rootdirectory: {folder / 'data'}}}, delete: {{enabled: true}}}}\n"
-        f"http: {{addr: '127.0.0.1:{port}'}}\n{auth}"
+        f"http: {{addr: '127.0.0.1:0', {http}}}\n{settings}"
     )
-    program = shutil.which("docker-registry")
-    assert program is not None
+    program = programs.program("docker-registry")
+    command = ["setpriv", "--pdeathsig", "TERM", program, "serve", str(path)]
     process = subprocess.Popen(
-        [program, "serve", str(path)], stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
+        command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
     )
+    assert process.stderr is not None
     try:
-        assert process.stderr is not None
         yield _listening(process.stderr)
     finally:
-        process.send_signal(signal.SIGTERM)
-        process.communicate(timeout=10)
+        process.terminate()
+        process.wait(timeout=10)
+        process.stderr.close()
 
 
 def _listening(lines: Any) -> str:
@@ -60,7 +64,7 @@ def _listening(lines: Any) -> str:
     for line in lines:
         found = re.search(r"listening on (127\.0\.0\.1:\d+)", line)
         if found:
-            threading.Thread(target=lines.read, daemon=True).start()
+            threading.Thread(target=lambda: [None for _ in lines], daemon=True).start()
             return found[1]
     raise AssertionError("docker-registry ended before it listened")
 
@@ -88,6 +92,7 @@ class _Handler(BaseHTTPRequestHandler):
     server: _Server
 
     def handle_any(self) -> None:
+        self._is_read = False
         seen = Seen(self.command, self.path, dict(self.headers.items()))
         self.server.seen.append(seen)
         try:
@@ -102,7 +107,9 @@ class _Handler(BaseHTTPRequestHandler):
         raise AttributeError(name)
 
     def reply(self, status: int, body: bytes = b"", **headers: str) -> None:
-        """A whole answer; header names are given with underscores."""
+        """A whole answer, after the whole request; header names are given with underscores."""
+        if not self._is_read:
+            self.read_body()
         self.send_response(status)
         headers.setdefault("Content_Length", str(len(body)))
         for name, value in headers.items():
@@ -112,6 +119,7 @@ class _Handler(BaseHTTPRequestHandler):
             self.wfile.write(body)
 
     def read_body(self, limit: int | None = None) -> bytes:
+        self._is_read = True
         length = int(self.headers.get("Content-Length", 0))
         content = self.rfile.read(length if limit is None else min(limit, length))
         self.server.seen[-1].body = len(content)
@@ -166,9 +174,10 @@ class Proxy(_Server):
 
     def answer(self, request: _Handler, seen: Seen) -> None:
         if not any(fault(request, seen) for fault in self.faults):
-            self._forward(request)
+            self.forward(request)
 
-    def _forward(self, request: _Handler) -> None:
+    def forward(self, request: _Handler, *, silent: bool = False) -> None:
+        """Hands a request on. silent: the answer is kept back."""
         body = request.read_body()
         connection = http.client.HTTPConnection(self._behind, timeout=20)
         try:
@@ -177,6 +186,8 @@ class Proxy(_Server):
             content = answer.read()
         finally:
             connection.close()
+        if silent:
+            return
         request.send_response(answer.status)
         for name, value in answer.getheaders():
             if name.lower() not in ("date", "server", "transfer-encoding"):
@@ -234,7 +245,7 @@ class TokenServer:
         self.server = Scripted(self._answer)
 
     @property
-    def auth(self) -> str:
+    def settings(self) -> str:
         """The configuration of a registry that trusts this server."""
         path = self.folder / "bundle.pem"
         path.write_bytes(self._certificate.public_bytes(serialization.Encoding.PEM))

@@ -13,6 +13,7 @@ from onnxport.image.credentials import Credentials
 from onnxport.image.registry.patience import PassingError, seconds_of
 
 _AGAIN = "run the command again, it goes on where it ended"
+_MAX_WORDS = 2000
 _PASSING = frozenset({408, 425, 429, 500, 502, 503, 504})
 _IMMUTABLE = re.compile(
     r"immutab|TAG_INVALID|already.?exists?|cannot be overwritten", re.IGNORECASE
@@ -35,9 +36,9 @@ class Answer:
             first = json.loads(self.content)["errors"][0]
             words = [first.get("code"), first.get("message")]
         except (ValueError, RecursionError, LookupError, TypeError, AttributeError):
-            text = self.content[:200].decode("utf-8", "replace").strip()
+            text = self.content[:_MAX_WORDS].decode("utf-8", "replace").strip()
             words = [] if text.startswith("<") else [text]
-        return shorten(": ".join(str(word) for word in words if word), 200)
+        return ": ".join(str(word) for word in words if word)
 
     @property
     def is_immutable(self) -> bool:
@@ -60,7 +61,8 @@ class Place:
 
     def refuse(self, answer: Answer) -> Exception:
         """The error for an answer that isn't what was asked for; a PassingError where it may be another next time."""
-        said = self._redact(answer.said)
+        said = self.credentials.redact(answer.said) if self.credentials else answer.said
+        said = shorten(said, 200)  # not before: what is left of half a secret would stay
         words = f" ({said})" if said else ""
         if answer.status not in _PASSING:
             return BuildError(self._sentence(answer.status, words))
@@ -97,6 +99,3 @@ class Place:
             f"{self.registry} refuses to {self.doing} with the credentials from {source}; "
             f"correct them, or {login} again"
         )
-
-    def _redact(self, text: str) -> str:
-        return self.credentials.redact(text) if self.credentials else text

@@ -97,6 +97,10 @@ class _Target:
             return
         opened = self.link.wire.call(self._request("POST", "blobs/uploads/"), HTTPStatus.ACCEPTED)
         location = opened.headers.get("Location", "")
+        if not location:
+            raise BuildError(
+                f"{self.link.registry} opens no place for an upload; is it a registry?"
+            )
         joint = "&" if "?" in location else "?"
         request = replace(
             self._request("PUT", "", headers={"Content-Type": "application/octet-stream"}),

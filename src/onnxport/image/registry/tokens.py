@@ -66,17 +66,19 @@ class Authorization:
     def accept(self, demands: Sequence[str], actions: str) -> bool:
         """Learns from the headers of a 401. False where we have nothing to answer it with."""
         found = {demand.scheme: demand for demand in parse_challenges(demands)}
-        challenge = found.get("bearer") or found.get("basic")
-        if challenge is None:
-            return False
-        if challenge.scheme == "basic" and not (self._credentials and self._credentials.password):
+        bearer, basic = found.get("bearer"), found.get("basic")
+        if bearer is not None and bearer.parameters.get("realm"):
+            challenge = bearer
+        elif basic is not None and self._credentials is not None and self._credentials.password:
+            challenge = basic
+        else:
             return False
         self._challenge = challenge
         self._tokens.pop(actions, None)
         return True
 
     def _fetch(self, challenge: Challenge, actions: str) -> tuple[str, float]:
-        realm = challenge.parameters.get("realm", "")
+        realm = challenge.parameters["realm"]
         asked = {"scope": f"repository:{self._repository}:{actions}"}
         if challenge.parameters.get("service"):
             asked["service"] = challenge.parameters["service"]
