@@ -186,6 +186,9 @@ def _named(path: Path) -> Path:
 def _models(folder: Path) -> list[Path]:
     """The .onnx files of a folder, or of the folders in it, as platforms unpack archives."""
     with _readable(folder):
+        if not folder.is_dir():
+            return []
+        os.listdir(folder)  # glob passes over what it may not read
         return sorted(_visible(folder, "*.onnx")) or sorted(_visible(folder, "*/*.onnx"))
 
 

@@ -122,7 +122,12 @@ def test_a_signal_before_anything_listens_ends_it_with_0(model: Path) -> None:
         ((), {"PORT": "70000"}, 2, "PORT is '70000'"),
         ((), {"AIP_HTTP_PORT": "0"}, 2, "AIP_HTTP_PORT is '0'"),
         ((), {"ONNXPORT_WORKRES": "2"}, 2, "did you mean ONNXPORT_WORKERS"),
-        ((), {"ONNXPORT_MODEL": "/nowhere/iris.onnx"}, 1, "is /nowhere/iris.onnx, and nothing is there"),
+        (
+            (),
+            {"ONNXPORT_MODEL": "/nowhere/iris.onnx"},
+            1,
+            "is /nowhere/iris.onnx, and nothing is there",
+        ),
         ((), {}, 1, "there is no model file in /opt/ml/model, /mnt/models, /app/model"),
     ],
 )
@@ -185,6 +190,28 @@ def test_a_folder_leads_to_its_model(tmp_path: Path, names: list[str], found: st
     folder = put(tmp_path, *names)
     assert find_model({"ONNXPORT_MODEL": str(folder)}) == folder / found
     assert find_model({"AZUREML_MODEL_DIR": str(folder)}) == folder / found
+
+
+def test_a_folder_that_may_not_be_read_is_told_of(tmp_path: Path) -> None:
+    locked = put(tmp_path / "locked", "iris.onnx")
+    locked.chmod(0o000)
+    privileges = ["setpriv", "--bounding-set=-dac_override,-dac_read_search"]
+    command = [
+        *(privileges if os.geteuid() == 0 else []),
+        sys.executable,
+        "-m",
+        "onnxport.container",
+    ]
+    done = subprocess.run(
+        command,
+        env=environment(ONNXPORT_MODEL=str(locked)),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    locked.chmod(0o755)
+    assert done.returncode == 1
+    assert f"locked can't be read by user {os.getuid()}; let others read it" in done.stderr
 
 
 def test_two_models_arent_chosen_between(tmp_path: Path) -> None:
