@@ -60,6 +60,12 @@ def near(word: str, known: Sequence[str]) -> str | None:
     return folded[found[0]] if found else None
 
 
+def suggestion(word: str, known: Sequence[str]) -> str:
+    """The end of a complaint: what was probably meant, or nothing."""
+    found = near(word, known)
+    return f"; did you mean {found}?" if found else ""
+
+
 def clean_name(text: str) -> str:
     """The nearest name that an application may have, or nothing."""
     ascii_only = re.sub(r"[^a-z0-9]+", "-", text[:200].lower()).strip("-0123456789")

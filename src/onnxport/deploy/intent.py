@@ -6,7 +6,7 @@ Flags, the template and docs/reference/deploy-options.md derive from `OPTIONS`; 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field, fields, is_dataclass
+from dataclasses import dataclass, field, fields
 from typing import Any
 
 from onnxport.deploy import forms
@@ -299,18 +299,17 @@ class Option:
         return self.flag[2:].replace("-", "_")
 
 
-def _options(of: type, prefix: str = "") -> Iterator[Option]:
+def _options(of: type, table: str = "") -> Iterator[Option]:
     for f in fields(of):
-        if "flag" in f.metadata:
-            name, default, told = prefix + f.name, f.default, f.metadata
-            yield Option(name, told["flag"], type(default), default, told["help"], told["form"])
-        elif is_dataclass(f.default_factory) and isinstance(f.default_factory, type):
-            yield from _options(f.default_factory, f"{f.name}.")
+        told = f.metadata
+        if "flag" in told:
+            name = f"{table}.{f.name}" if table else f.name
+            yield Option(name, told["flag"], type(f.default), f.default, told["help"], told["form"])
 
 
-OPTIONS = tuple(_options(Intent))
-TABLES = {
-    f.name: str(f.default_factory.__doc__)
-    for f in fields(Intent)
-    if isinstance(f.default_factory, type)
-}
+_KINDS = (Instances, Network, Image, Health, Limits, Update, Logs, Roles)
+TABLES = {kind.__name__.lower(): str(kind.__doc__) for kind in _KINDS}
+OPTIONS = (
+    *_options(Intent),
+    *(option for kind in _KINDS for option in _options(kind, kind.__name__.lower())),
+)

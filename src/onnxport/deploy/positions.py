@@ -110,5 +110,9 @@ def _unquoted(text: str) -> str:
         return text[1:-1]
     if not text.startswith('"'):
         return text
-    wide = re.sub(r"\\U([0-9A-Fa-f]{8})", lambda m: chr(int(m[1], 16)), text)
-    return str(json.loads(wide, strict=False))
+    return str(json.loads(re.sub(r"\\(U[0-9A-Fa-f]{8}|.)", _as_json, text), strict=False))
+
+
+def _as_json(escape: re.Match[str]) -> str:
+    """JSON knows all escapes of TOML but the one of eight digits."""
+    return chr(int(escape[1][1:], 16)) if len(escape[1]) > 1 else escape[0]
