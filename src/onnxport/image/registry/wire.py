@@ -238,9 +238,11 @@ class Wire:
 
     @property
     def _client(self) -> httpx2.Client:
-        if self._http is None:  # a proxy can't reach this machine's own addresses
+        if self._http is None:
             self._http = httpx2.Client(
-                headers={"User-Agent": "onnxport"}, trust_env=not self._is_near
+                headers={"User-Agent": "onnxport"},
+                trust_env=not self._is_near,  # a proxy can't reach this machine's own addresses
+                verify=httpx2.create_ssl_context(),
             )
         return self._http
 
