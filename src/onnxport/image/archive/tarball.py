@@ -9,7 +9,7 @@ import lzma
 import os
 import tarfile
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path, PurePosixPath
 from typing import IO, cast
@@ -31,7 +31,11 @@ _BROKEN = (
     OverflowError,
     RecursionError,  # from a header that is said of a header that is said of a header
 )
-_OPENERS = {_GZIP: gzip.GzipFile, b"BZh": bz2.BZ2File, b"\xfd7zXZ\0": lzma.LZMAFile}
+_OPENERS: dict[bytes, Callable[..., object]] = {
+    _GZIP: gzip.open,
+    b"BZh": bz2.open,
+    b"\xfd7zXZ\0": lzma.open,
+}
 
 
 class Tarball:
@@ -162,7 +166,7 @@ def _careful(raw: IO[bytes]) -> IO[bytes]:
     if start.startswith(_ZSTD):
         raise tarfile.ReadError("it is compressed with zstd; unpack it first")
     opener = next((_OPENERS[mark] for mark in _OPENERS if start.startswith(mark)), None)
-    inner = opener(filename=raw) if opener else raw
+    inner = opener(raw, "rb") if opener else raw
     return cast(IO[bytes], _Careful(cast(IO[bytes], inner)))
 
 

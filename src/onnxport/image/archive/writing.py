@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import io
 import os
@@ -23,23 +24,29 @@ def write_archive(image: Image, reference: Reference | None, path: Path) -> None
 
     reference: what it is called once it is loaded. Nothing is left where that fails, and what was there before stays.
     """
-    path = path.resolve()
+    try:
+        _replace(Path(os.path.realpath(path)), image, reference)
+    except (OSError, ValueError) as err:  # a ValueError is for a name that no file can have
+        if isinstance(err, OSError) and err.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+            raise BuildError(
+                f"there is no space left for {path}; free some, or write it elsewhere"
+            ) from err
+        why = (isinstance(err, OSError) and err.strerror) or shorten(str(err), 100)
+        where = shorten(str(path), 300)
+        raise BuildError(f"{where} can't be written ({why}); give another place") from err
+
+
+def _replace(path: Path, image: Image, reference: Reference | None) -> None:
     if path.exists() and not path.is_file():
         raise BuildError(f"{path} is no file that can be replaced; give the name of a new one")
-    unfinished = path.with_name(f".onnxport-{secrets.token_hex(8)}")
+    unfinished = path.parent / f".onnxport-{secrets.token_hex(8)}"
     try:
         with tarfile.open(unfinished, mode="x", format=tarfile.GNU_FORMAT) as tar:
             _write(tar, image, reference)
         unfinished.replace(path)
-    except OSError as err:
-        if err.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
-            raise BuildError(
-                f"there is no space left for {path}; free some, or write it elsewhere"
-            ) from err
-        why = err.strerror or shorten(str(err), 100)
-        raise BuildError(f"{path} can't be written ({why}); give another place") from err
     finally:
-        unfinished.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            unfinished.unlink()
 
 
 def _write(tar: tarfile.TarFile, image: Image, reference: Reference | None) -> None:
@@ -83,7 +90,11 @@ def _documents(image: Image, reference: Reference | None) -> dict[str, bytes]:
 
 def _add_blob(tar: tarfile.TarFile, blob: Blob) -> None:
     """A layer's blob. Raises BuildError where its file isn't any more what it was."""
-    with blob.path.open("rb") as stream:
+    try:
+        stream = blob.path.open("rb")
+    except OSError as err:
+        raise BuildError(f"{blob.path} can't be read ({err.strerror}); build again") from err
+    with stream:
         if (
             os.fstat(stream.fileno()).st_size != blob.size
             or digest_of_stream(stream) != blob.digest
