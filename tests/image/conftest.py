@@ -1,6 +1,4 @@
-"""What the tests of images share: engines, a registry, and a root file system to build on, each started when first
-asked for.
-"""
+"""What the tests of images share: engines, a registry, and a base to build on, each made when first asked for."""
 
 from __future__ import annotations
 
@@ -11,7 +9,9 @@ import pytest
 
 from onnxport.image.engine import Engine, find_engine
 from tests import programs
-from tests.image import bases, engines, registries, roots
+from tests.image import bases, engines, registries
+
+BASE = "localhost/onnxport-test/base:1"  # what the engines know the slim base as
 
 
 @pytest.fixture(scope="session")
@@ -43,24 +43,15 @@ def registry(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
 
 @pytest.fixture(scope="session")
-def base_tar(root: Path) -> Path:
-    """A small base image in a file: Debian's Python, and no shell."""
-    return roots.slim(root)
-
-
-BASE = "localhost/onnxport-test/base:1"
-
-
-@pytest.fixture(scope="session")
-def docker_with_base(docker: engines.Daemon, base_tar: Path) -> engines.Daemon:
+def docker_with_base(docker: engines.Daemon, slim_base: Path) -> engines.Daemon:
     """The daemon, which has the base."""
-    docker.load(base_tar, BASE)
+    docker.load(slim_base, BASE)
     return docker
 
 
 @pytest.fixture(scope="session")
-def podman_with_base(podman: engines.Podman, base_tar: Path) -> engines.Podman:
-    podman.load(base_tar, BASE)
+def podman_with_base(podman: engines.Podman, slim_base: Path) -> engines.Podman:
+    podman.load(slim_base, BASE)
     return podman
 
 
@@ -76,6 +67,7 @@ def on_podman(podman_with_base: engines.Podman, monkeypatch: pytest.MonkeyPatch)
 
 
 def _found(name: str, env: Mapping[str, str], monkeypatch: pytest.MonkeyPatch) -> Engine:
+    monkeypatch.delenv("DOCKER_HOST", raising=False)
     for variable, value in env.items():
         monkeypatch.setenv(variable, value)
     return find_engine(name)

@@ -160,11 +160,11 @@ def daemon() -> Iterator[Daemon]:
 
 
 def test_a_daemon_that_dies_in_the_middle(
-    daemon: Daemon, base_tar: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    daemon: Daemon, slim_base: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for variable, value in daemon.env.items():
         monkeypatch.setenv(variable, value)
-    daemon.load(base_tar, BASE)
+    daemon.load(slim_base, BASE)
     engine = find_engine("docker")
     context = write(tmp_path / "context", Entry("app/model/x.onnx", os.urandom(30_000_000)))
     with pytest.raises(BuildError) as caught, killed_while_working(daemon):
@@ -213,11 +213,11 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
 
 
 def test_a_full_disk_of_the_engine(
-    small_disk: Path, base_tar: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    small_disk: Path, slim_base: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     full = Daemon(data_root=small_disk / "data")
     try:
-        full.start().load(base_tar, BASE)
+        full.start().load(slim_base, BASE)
         for variable, value in full.env.items():
             monkeypatch.setenv(variable, value)
         engine = find_engine("docker")

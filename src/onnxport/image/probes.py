@@ -26,8 +26,11 @@ class Readiness:
     before: frozenset[int]
 
 
-def await_readiness(container: Container, patience: float) -> Readiness:
-    """Asks until the answer is 200. Raises Ended where the container has ended, or takes too long."""
+def await_readiness(container: Container, health: list[str], patience: float) -> Readiness:
+    """Asks until the answer is 200. health: a command that is fine when the server inside is ready, or nothing.
+
+    Raises Ended where the container has ended, takes too long, or can't be reached though its server is ready.
+    """
     start, before, calls = time.monotonic(), set[int](), 0
     while time.monotonic() - start < patience:
         status = status_of(container.address, READY)
@@ -35,13 +38,23 @@ def await_readiness(container: Container, patience: float) -> Readiness:
             return Readiness(_age(container), frozenset(before))
         if status is not None:
             before.add(status)
-        if calls % _LOOK_EVERY == 0:
-            container.check_running()
+        elif calls % _LOOK_EVERY == _LOOK_EVERY - 1:
+            _look_inside(container, health)
         calls += 1
         time.sleep(_PAUSE)
-    container.check_running()
     told = f"it answers {max(before)}" if before else "nothing answers on its port"
     raise Ended(f"the container isn't ready after {patience:.0f} s: {told}")
+
+
+def _look_inside(container: Container, health: list[str]) -> None:
+    container.check_running()
+    if not health or status_of(container.address, READY) is not None:
+        return
+    if container.runs(health) and status_of(container.address, READY) is None:
+        raise Ended(
+            "the server inside is ready, and can't be reached: it listens on another port than it should, or on "
+            "127.0.0.1 alone"
+        )
 
 
 def status_of(address: str, path: str) -> int | None:

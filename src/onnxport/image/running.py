@@ -67,13 +67,23 @@ class Container:
         return _log(self.engine, self.name)
 
     def check_running(self) -> None:
-        """Raises BuildError, with the last line of its log, if it has ended."""
-        if not self.state["Running"]:
+        """Raises Ended, with the last line of its log, if it has."""
+        state = self.state
+        if state.get("OOMKilled"):
+            raise complaints.Ended("the container needs more memory than it has, and was killed")
+        if not state["Running"]:
             raise complaints.ended(self.engine.name, self.log)
 
     def run(self, command: list[str]) -> str:
         """What a command inside prints. Raises BuildError where it fails."""
         return self.engine.call("exec", self.name, *command)
+
+    def runs(self, command: list[str]) -> bool:
+        """Whether a command inside ends well."""
+        with suppress(BuildError):
+            self.run(command)
+            return True
+        return False
 
     def changed_files(self) -> list[str]:
         """What it has written to its own layer, folders aside."""

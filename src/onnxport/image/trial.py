@@ -59,17 +59,24 @@ def try_image(engine: Engine, image: str, model: Path, tell: Tell) -> Trial:
     """
     config = engine.configuration(image)
     results = [*proofs.settings(config)]
+    others: list[Result] = []
+
+    def meanwhile() -> None:
+        tell("running the image as it is")
+        others.extend(_until_it_ends("P08", lambda: proofs.as_it_is(engine, image, config)))
+        tell("looking for secrets in the image")
+        others.extend(proofs.contents(engine, image, config))
+
     tell("running the image without any rights")
-    results += _until_it_ends("P07", lambda: proofs.locked(engine, image, config, model))
-    tell("running the image as it is")
-    results += _until_it_ends("P08", lambda: proofs.as_it_is(engine, image, config))
-    tell("looking for secrets in the image")
-    results += proofs.contents(engine, image, config)
-    return Trial(image, engine.name, tuple(sorted(results, key=lambda result: result.check)))
+    results += _until_it_ends("P07", lambda: proofs.locked(engine, image, config, model, meanwhile))
+    if not others:
+        meanwhile()
+    found = sorted([*results, *others], key=lambda result: result.check)
+    return Trial(image, engine.name, tuple(found))
 
 
 def _until_it_ends(check: str, run: Callable[[], Iterator[Result]]) -> Iterator[Result]:
-    """The results until the container ends by itself or isn't ready, which is one more."""
+    """The results until the container ends by itself or can't be reached, which is one more."""
     try:
         yield from run()
     except Ended as err:
