@@ -110,6 +110,11 @@ def _address(intent: Intent) -> Iterator[Conflict]:
 
 def _subnets(intent: Intent) -> Iterator[Conflict]:
     network = intent.network
+    if not network.public_ip and not network.vpc:
+        yield Conflict(
+            ("network.public_ip",),
+            "network.public_ip is false, and subnets of the default VPC have no NAT; name a VPC that has one",
+        )
     if network.vpc and not network.subnets:
         yield Conflict(
             ("network.vpc",),
