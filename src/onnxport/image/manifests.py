@@ -25,6 +25,8 @@ MAX_DOCUMENT = (
     4 * 1024 * 1024
 )  # bytes; what registries take for a manifest, and ample for a configuration
 
+MAX_BLOB = 16 << 30  # bytes of one layer
+
 GZIP, PLAIN, ZSTD = "gzip", "plain", "zstd"
 _COMPRESSIONS = {
     LAYER_TYPE: GZIP,
@@ -118,6 +120,8 @@ def parse_manifest(content: bytes) -> ImageManifest:
         raise BuildError(
             f"what is named is no container image, but {shorten(config.media_type, 100)!r}"
         )
+    if config.size > MAX_DOCUMENT:
+        raise BuildError(f"the image's configuration has more than {MAX_DOCUMENT} bytes")
     layers = _list(document, "layers", _MAX_LAYERS)
     return ImageManifest(config, tuple(_descriptor(layer, "layer") for layer in layers))
 
@@ -175,9 +179,11 @@ def _descriptor(entry: Any, what: str) -> Descriptor:
     if not isinstance(entry, dict):
         raise BuildError(f"the manifest's {what} is no JSON object")
     digest, size, kind = entry.get("digest"), entry.get("size"), entry.get("mediaType")
-    is_size = isinstance(size, int) and not isinstance(size, bool) and 0 <= size < 1 << 50
+    is_size = isinstance(size, int) and not isinstance(size, bool) and 0 <= size <= MAX_BLOB
     if not is_digest(digest) or not is_size or not isinstance(kind, str):
-        raise BuildError(f"the manifest's {what} lacks a sha256 digest, a size or a media type")
+        raise BuildError(
+            f"the manifest's {what} lacks a sha256 digest, a possible size or a media type"
+        )
     if entry.get("urls"):
         raise BuildError(f"the manifest's {what} lies at another address; take a base without")
     platform = _platform(entry.get("platform"))

@@ -108,6 +108,22 @@ def test_a_registry_that_fails_twice_is_asked_a_third_time(
         assert push(reference(proxy.address, name), image) == image.digest
 
 
+@pytest.mark.parametrize(
+    ("status", "code"),
+    [(404, "BLOB_UPLOAD_UNKNOWN"), (400, "DIGEST_INVALID"), (416, "RANGE_INVALID")],
+)
+def test_an_upload_that_a_registry_lost_is_begun_anew(
+    plain: str, name: str, image: Image, status: int, code: str
+) -> None:
+    lose = when("PUT", BLOBS, lambda one: one.reply(status, _error(code, "what?")))
+    with Proxy(plain, once(lose, 2)) as proxy:
+        assert push(reference(proxy.address, name), image) == image.digest
+    with Proxy(plain, when("PUT", BLOBS, lambda one: one.reply(400, b"no"))) as proxy:
+        message = refusal(partial(push, reference(proxy.address, f"{name}-more"), image))
+        assert proxy.count("PUT") == 1
+    assert "refused to push" in message
+
+
 @pytest.mark.parametrize(("status", "tries"), [(500, QUICK.tries), (507, 1), (418, 1)])
 def test_a_registry_that_goes_on_failing_is_given_up(
     plain: str, name: str, image: Image, status: int, tries: int

@@ -17,6 +17,7 @@ from onnxport.image.manifests import (
     parse_manifest,
 )
 from onnxport.image.parts import (
+    CONFIG_TYPE,
     MANIFEST_LIST_TYPE,
     MANIFEST_TYPE,
     Image,
@@ -239,11 +240,14 @@ def test_a_list_in_a_list_is_refused(name: str) -> None:
     [
         {"config": {}, "layers": []},
         _image_manifest(config={"mediaType": "application/vnd.cncf.helm.config.v1+json"}),
+        _image_manifest(
+            config={"mediaType": CONFIG_TYPE, "digest": digest_of(b""), "size": 5 << 20}
+        ),
         _image_manifest(layers=None),
         _image_manifest(layers=[None]),
         _image_manifest(*[LAYER] * 600),
     ],
-    ids=range(5),
+    ids=range(6),
 )
 def test_a_manifest_that_is_no_images_is_refused(document: Any) -> None:
     refusal(lambda: parse_manifest(canonical(document)))

@@ -15,8 +15,9 @@ from pathlib import Path, PurePosixPath
 from typing import IO, cast
 
 from onnxport.errors import BuildError, shorten
+from onnxport.image.manifests import MAX_BLOB
 
-MAX_UNPACKED = 16 << 30  # bytes of a whole archive or of one layer
+MAX_UNPACKED = MAX_BLOB  # bytes of a whole archive, too
 _MAX_RATIO = 100  # of a layer that unpacks to more than is harmless; gzip's own limit is 1032
 _HARMLESS = 1 << 30
 _MAX_MEMBERS = 50_000

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from http import HTTPStatus
 
 from onnxport.errors import BuildError, shorten
@@ -27,7 +27,7 @@ class Answer:
 
     status: int
     headers: Mapping[str, str]
-    content: bytes
+    content: bytes = field(repr=False)  # it may be a token
 
     @property
     def said(self) -> str:
@@ -39,6 +39,13 @@ class Answer:
             text = self.content[:_MAX_WORDS].decode("utf-8", "replace").strip()
             words = [] if text.startswith("<") else [text]
         return ": ".join(str(word) for word in words if word)
+
+    @property
+    def is_lost_upload(self) -> bool:
+        """Whether a registry has forgotten an upload, or not got the bytes that were sent: a new one may go well."""
+        if self.status == HTTPStatus.BAD_REQUEST:
+            return re.match("DIGEST_INVALID|SIZE_INVALID|BLOB_UPLOAD", self.said) is not None
+        return self.status in (HTTPStatus.NOT_FOUND, HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE)
 
     @property
     def is_immutable(self) -> bool:

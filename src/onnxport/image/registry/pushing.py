@@ -28,6 +28,7 @@ from onnxport.image.registry.wire import Request
 _PIECE = 1 << 18
 _KEPT = (HTTPStatus.CREATED, HTTPStatus.OK, HTTPStatus.ACCEPTED)
 _MOVED = (HTTPStatus.MOVED_PERMANENTLY, HTTPStatus.FOUND, HTTPStatus.TEMPORARY_REDIRECT)
+_LOST = (HTTPStatus.BAD_REQUEST, HTTPStatus.NOT_FOUND, HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE)
 # A registry may hide a tag from those who may only write.
 _UNKNOWN = (HTTPStatus.NOT_FOUND, HTTPStatus.FORBIDDEN, HTTPStatus.METHOD_NOT_ALLOWED)
 
@@ -108,7 +109,12 @@ class _Target:
             body=partial(self._outgoing, blob),
             size=blob.size,
         )
-        self.link.check(self.link.wire.call(request, HTTPStatus.CREATED), blob.digest)
+        answer = self.link.wire.call(request, HTTPStatus.CREATED, *_LOST)
+        if answer.is_lost_upload:
+            raise self.link.wire.place(request).failed(f"{self.link.registry} lost an upload")
+        if answer.status != HTTPStatus.CREATED:
+            raise self.link.wire.place(request).refuse(answer)
+        self.link.check(answer, blob.digest)
         self.link.tell(tell("done", done=blob.size))
 
     def put(self, name: str, content: bytes, kind: str) -> None:
