@@ -48,7 +48,7 @@ def libraries(store: Store, wheels: tuple[Path, ...]) -> Tree:
 
 @pytest.fixture(scope="module")
 def model_file(root: Path) -> Path:
-    return root / "tests" / "fixtures" / "format-1.2.onnx"
+    return root / "tests" / "fixtures" / "format-1.1.onnx"
 
 
 @pytest.fixture(scope="module")
