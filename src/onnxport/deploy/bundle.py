@@ -113,7 +113,7 @@ def _as_json(document: dict[str, Any]) -> str:
 
 
 def _entry(name: str) -> zipfile.ZipInfo:
-    """Nothing of this machine: no time, user, umask or system; and stored, since zlib's releases compress differently."""
+    """Nothing of this machine: no time, user, umask or system; stored, as releases of zlib compress differently."""
     entry = zipfile.ZipInfo(name, _EPOCH)
     entry.create_system = _UNIX
     entry.external_attr = _MODE
