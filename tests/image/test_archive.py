@@ -19,6 +19,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from onnxport.errors import BuildError
 from onnxport.image.archive import SavedImage, read_archive, write_archive
@@ -550,3 +552,24 @@ def test_a_layer_that_unpacks_to_far_more_than_it_holds_is_left(tmp_path: Path) 
     path.write_bytes(made.tar({**_saved(), "layer.tar": bomb * 1200}))
     message = refusal(partial(read_archive, path))
     assert "unpacks to more than 1024 MB, which no honest layer of its size does" in message
+
+
+WHOLE = made.tar({**_saved(), "layer.tar": PACKED})
+HEADERS = st.sampled_from([offset for offset in range(len(WHOLE)) if WHOLE[offset]])
+
+
+@settings(max_examples=300, deadline=None, derandomize=True)
+@given(st.lists(st.tuples(HEADERS, st.integers(0, 255)), min_size=1, max_size=4))
+def test_a_damaged_archive_is_refused_or_gives_what_was_saved(
+    tmp_path_factory: pytest.TempPathFactory, damages: list[tuple[int, int]]
+) -> None:
+    content = bytearray(WHOLE)
+    for offset, value in damages:
+        content[offset] = value
+    path = tmp_path_factory.getbasetemp() / "damaged.tar"
+    path.write_bytes(content)
+    try:
+        found = [tars(one) for one in read_archive(path)]
+    except BuildError:
+        return
+    assert found == [[PLAIN]]

@@ -18,7 +18,7 @@ from tests.image.registries import PASSWORD, USER, Proxy
 
 ANNA = Credentials(USER, PASSWORD)
 SECRETS = (PASSWORD, ANNA.basic.removeprefix("Basic "))
-QUICK = Patience(tries=3, pause=0.01, timeout=2.0, longest=2.0)
+QUICK = Patience(tries=3, pause=0.01, timeout=20.0, longest=2.0)
 BLOBS, MANIFESTS = "/blobs/", "/manifests/"
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from functools import partial
 from pathlib import Path
@@ -9,11 +10,16 @@ from typing import Any
 
 import pytest
 import trustme
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
+from onnxport.errors import BuildError
 from onnxport.image.manifests import (
     OCI_INDEX_TYPE,
     OCI_MANIFEST_TYPE,
+    kind_of,
     parse_config,
+    parse_list,
     parse_manifest,
 )
 from onnxport.image.parts import (
@@ -184,6 +190,9 @@ def test_layers_are_gzip_or_plain(kind: str, compression: str) -> None:
         assert compression in refusal(lambda: layer.compression)
 
 
+WORDS = ("manifests", "layers", "config", "mediaType", "schemaVersion", "digest", "size", "urls")
+MORE = ("platform", "architecture", "os", "variant", "annotations", "rootfs", "diff_ids")
+FIELDS = st.sampled_from(WORDS + MORE)
 PLATFORM = {"architecture": "amd64", "os": "linux"}
 SIMPLE = canonical(_image_manifest())
 
@@ -269,6 +278,26 @@ def test_a_configuration_that_is_none(document: Any) -> None:
         assert parse_config(canonical(document)).diff_ids == ()  # an image without layers
         return
     refusal(lambda: parse_config(canonical(document)))
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=20),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(FIELDS, inner, max_size=5),
+    max_leaves=15,
+)
+
+
+@settings(max_examples=200, deadline=None, derandomize=True)
+@given(st.dictionaries(FIELDS, JSON, max_size=6), st.text(max_size=30))
+def test_any_document_is_read_or_refused_in_one_line(document: Any, told: str) -> None:
+    content = json.dumps(document).encode()
+    messages = []
+    for parse in (partial(kind_of, told=told), parse_manifest, parse_list, parse_config):
+        try:
+            parse(content)
+        except BuildError as err:
+            messages.append(str(err))
+    assert all(message.isprintable() and len(message) < 500 for message in messages)
 
 
 # Deliveries that go wrong.
