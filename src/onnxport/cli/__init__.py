@@ -18,6 +18,7 @@ _HOMES = {
     "key": "keys",
     "serve": "serving",
     "build": "building",
+    **dict.fromkeys(("deploy", "status", "logs", "rollback", "destroy", "open"), "deploying"),
     "bench": "benchmarking",
 }
 

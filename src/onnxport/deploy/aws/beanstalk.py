@@ -1,0 +1,152 @@
+"""What is done to Elastic Beanstalk, one function for one thing. None of them waits; `events` does."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+
+from botocore.exceptions import ClientError
+
+from onnxport.deploy.aws.session import Cloud, absent_is_fine, code_of, told
+
+_PROPAGATION_SECONDS = 90.0  # until IAM's news are everywhere
+
+Settings = Sequence[Mapping[str, str]]
+
+
+def create_application(
+    cloud: Cloud, *, name: str, tags: Mapping[str, str], keep: int, service_role: str
+) -> None:
+    """keep: how many versions stay; their bundles in the bucket stay all. service_role: an ARN, for the deletions."""
+    rule = {"Enabled": True, "MaxCount": keep, "DeleteSourceFromS3": False}
+    lifecycle = {"ServiceRole": service_role, "VersionLifecycleConfig": {"MaxCountRule": rule}}
+    with told(f"create application {name}"):
+        cloud.beanstalk.create_application(
+            ApplicationName=name,
+            Description="made by onnxport",
+            ResourceLifecycleConfig=lifecycle,
+            Tags=tag_list(tags),
+        )
+
+
+def delete_application(cloud: Cloud, *, name: str) -> None:
+    """Only where no environment is left: nothing is terminated by force."""
+    with told(f"delete application {name}"), absent_is_fine("ResourceNotFoundException"):
+        cloud.beanstalk.delete_application(ApplicationName=name, TerminateEnvByForce=False)
+
+
+def create_storage(cloud: Cloud) -> str:
+    """The account's Beanstalk bucket, made if it isn't there."""
+    with told("prepare the bucket of Elastic Beanstalk"):
+        return str(cloud.beanstalk.create_storage_location()["S3Bucket"])
+
+
+def create_version(
+    cloud: Cloud,
+    *,
+    application: str,
+    label: str,
+    description: str,
+    bucket: str,
+    key: str,
+    tags: Mapping[str, str],
+) -> None:
+    with told(f"create version {label}"):
+        cloud.beanstalk.create_application_version(
+            ApplicationName=application,
+            VersionLabel=label,
+            Description=description,
+            SourceBundle={"S3Bucket": bucket, "S3Key": key},
+            AutoCreateApplication=False,
+            Process=True,
+            Tags=tag_list(tags),
+        )
+
+
+def delete_version(cloud: Cloud, *, application: str, label: str) -> None:
+    """The bundle stays: whoever wrote it removes it."""
+    with told(f"delete version {label}"), absent_is_fine("ResourceNotFoundException"):
+        cloud.beanstalk.delete_application_version(
+            ApplicationName=application, VersionLabel=label, DeleteSourceBundle=False
+        )
+
+
+def create_environment(
+    cloud: Cloud,
+    *,
+    application: str,
+    name: str,
+    cname: str,
+    version: str,
+    platform: str,
+    settings: Settings,
+    tags: Mapping[str, str],
+) -> None:
+    """Tried again while IAM's news of the instance profile are on their way."""
+    deadline = time.monotonic() + _PROPAGATION_SECONDS
+    with told(f"create environment {name}"):
+        while True:
+            try:
+                cloud.beanstalk.create_environment(
+                    ApplicationName=application,
+                    EnvironmentName=name,
+                    CNAMEPrefix=cname,
+                    VersionLabel=version,
+                    OptionSettings=list(settings),
+                    Tags=tag_list(tags),
+                    **_platform(platform),
+                )
+                return
+            except ClientError as err:
+                if not _is_propagating(err) or time.monotonic() > deadline:
+                    raise
+                time.sleep(3)
+
+
+def _is_propagating(err: ClientError) -> bool:
+    said = str(err.response.get("Error", {}).get("Message", ""))
+    return code_of(err) == "InvalidParameterValue" and "Invalid IamInstanceProfile" in said
+
+
+def _platform(platform: str) -> dict[str, str]:
+    return {"PlatformArn" if platform.startswith("arn:") else "SolutionStackName": platform}
+
+
+def update_settings(cloud: Cloud, *, name: str, settings: Settings, remove: Settings = ()) -> None:
+    """The configuration alone: a version goes in an update of its own."""
+    removed = {"OptionsToRemove": list(remove)} if remove else {}
+    with told(f"change the settings of {name}"):
+        cloud.beanstalk.update_environment(
+            EnvironmentName=name, OptionSettings=list(settings), **removed
+        )
+
+
+def update_version(cloud: Cloud, *, name: str, version: str) -> None:
+    with told(f"put version {version} on {name}"):
+        cloud.beanstalk.update_environment(EnvironmentName=name, VersionLabel=version)
+
+
+def update_tags(cloud: Cloud, *, arn: str, tags: Mapping[str, str]) -> None:
+    with told("write tags"):
+        cloud.beanstalk.update_tags_for_resource(ResourceArn=arn, TagsToAdd=tag_list(tags))
+
+
+def swap(cloud: Cloud, *, source: str, destination: str) -> None:
+    with told(f"swap the addresses of {source} and {destination}"):
+        cloud.beanstalk.swap_environment_cnames(
+            SourceEnvironmentName=source, DestinationEnvironmentName=destination
+        )
+
+
+def terminate(cloud: Cloud, *, name: str) -> None:
+    with told(f"terminate environment {name}"):
+        cloud.beanstalk.terminate_environment(EnvironmentName=name, TerminateResources=True)
+
+
+def abort(cloud: Cloud, *, name: str) -> None:
+    with told(f"abort the update of {name}"):
+        cloud.beanstalk.abort_environment_update(EnvironmentName=name)
+
+
+def tag_list(tags: Mapping[str, str]) -> list[dict[str, str]]:
+    return [{"Key": key, "Value": tags[key]} for key in sorted(tags)]

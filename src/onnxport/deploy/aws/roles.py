@@ -1,0 +1,74 @@
+"""Roles and instance profiles: missing ones are made under our names and tags, existing ones are never altered."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from onnxport.deploy.aws.beanstalk import tag_list
+from onnxport.deploy.aws.session import Cloud, absent_is_fine, told
+
+_GONE = "NoSuchEntity"
+_MADE = "EntityAlreadyExists"
+_INLINE = "onnxport-pull-image"
+
+
+def create_role(
+    cloud: Cloud,
+    *,
+    name: str,
+    trust: Mapping[str, Any],
+    policies: Sequence[str],
+    inline: Mapping[str, Any] | None,
+    tags: Mapping[str, str],
+) -> None:
+    """A role with its policies. What a broken-off run of ours made already is completed: the caller has seen its tags.
+
+    trust, inline: policy documents. policies: ARNs of managed ones.
+    """
+    with told(f"create role {name}"):
+        with absent_is_fine(_MADE):
+            cloud.iam.create_role(
+                RoleName=name,
+                AssumeRolePolicyDocument=json.dumps(trust),
+                Description="made by onnxport",
+                Tags=tag_list(tags),
+            )
+        for policy in policies:
+            cloud.iam.attach_role_policy(RoleName=name, PolicyArn=policy)
+        if inline is not None:
+            cloud.iam.put_role_policy(
+                RoleName=name, PolicyName=_INLINE, PolicyDocument=json.dumps(inline)
+            )
+
+
+def create_profile(cloud: Cloud, *, name: str, role: str, tags: Mapping[str, str]) -> None:
+    """An instance profile with the role inside."""
+    with told(f"create instance profile {name}"):
+        with absent_is_fine(_MADE):
+            cloud.iam.create_instance_profile(InstanceProfileName=name, Tags=tag_list(tags))
+        held = cloud.iam.get_instance_profile(InstanceProfileName=name)["InstanceProfile"]["Roles"]
+        if not held:
+            cloud.iam.add_role_to_instance_profile(InstanceProfileName=name, RoleName=role)
+
+
+def delete_profile(cloud: Cloud, *, name: str) -> None:
+    with told(f"delete instance profile {name}"), absent_is_fine(_GONE):
+        held = cloud.iam.get_instance_profile(InstanceProfileName=name)["InstanceProfile"]["Roles"]
+        for role in held:
+            cloud.iam.remove_role_from_instance_profile(
+                InstanceProfileName=name, RoleName=role["RoleName"]
+            )
+        cloud.iam.delete_instance_profile(InstanceProfileName=name)
+
+
+def delete_role(cloud: Cloud, *, name: str) -> None:
+    """The role with whatever is attached to it."""
+    with told(f"delete role {name}"), absent_is_fine(_GONE):
+        attached = cloud.iam.list_attached_role_policies(RoleName=name)["AttachedPolicies"]
+        for policy in attached:
+            cloud.iam.detach_role_policy(RoleName=name, PolicyArn=policy["PolicyArn"])
+        for inline in cloud.iam.list_role_policies(RoleName=name)["PolicyNames"]:
+            cloud.iam.delete_role_policy(RoleName=name, PolicyName=inline)
+        cloud.iam.delete_role(RoleName=name)

@@ -1,0 +1,92 @@
+"""What settings are otherwise than they should be. Only those that we set are compared, and variables of ours."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+Setting = Mapping[str, str]
+Live = Mapping[tuple[str, str], str]
+
+VARIABLES = "aws:elasticbeanstalk:application:environment"
+_OUR_VARIABLES = "ONNXPORT_"
+_FIXED = frozenset(
+    {
+        ("aws:ec2:instances", "SupportedArchitectures"),
+        ("aws:elasticbeanstalk:environment", "LoadBalancerType"),
+        ("aws:ec2:vpc", "VPCId"),
+    }
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Drift:
+    """changed: options with the values that they should have. former: those of them that have another, as it is.
+
+    added: those that have none. extra: variables of ours that should be gone. fixed: names of changed options that
+    can't change while an environment lives.
+    """
+
+    changed: tuple[Setting, ...]
+    former: tuple[Setting, ...]
+    added: tuple[Setting, ...]
+    extra: tuple[Setting, ...]
+
+    @property
+    def is_any(self) -> bool:
+        return bool(self.changed or self.extra)
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        return tuple(sorted(setting["OptionName"] for setting in (*self.changed, *self.extra)))
+
+    @property
+    def told(self) -> str:
+        """The names of a few."""
+        shown = ", ".join(self.names[:4])
+        return shown + (f" and {len(self.names) - 4} more" if len(self.names) > 4 else "")
+
+    @property
+    def fixed(self) -> tuple[str, ...]:
+        keys = {(s["Namespace"], s["OptionName"]) for s in self.former}
+        return tuple(sorted(name for space, name in keys if (space, name) in _FIXED))
+
+
+def drift(wanted: Sequence[Setting], live: Live) -> Drift:
+    """What to change on an environment whose settings are `live`."""
+    keys = {(s["Namespace"], s["OptionName"]) for s in wanted}
+    changed = [s for s in wanted if not _is_same(s["Value"], live.get(_key(s)))]
+    former = [{**s, "Value": live[_key(s)]} for s in changed if live.get(_key(s))]
+    added = [_name(s) for s in changed if not live.get(_key(s))]
+    extra = [
+        {"Namespace": space, "OptionName": name}
+        for space, name in sorted(live)
+        if space == VARIABLES and name.startswith(_OUR_VARIABLES) and (space, name) not in keys
+    ]
+    return Drift(tuple(changed), tuple(former), tuple(added), tuple(extra))
+
+
+def _key(setting: Setting) -> tuple[str, str]:
+    return setting["Namespace"], setting["OptionName"]
+
+
+def _name(setting: Setting) -> dict[str, str]:
+    return {k: v for k, v in setting.items() if k != "Value"}
+
+
+def _is_same(wanted: str, found: str | None) -> bool:
+    """Documents are compared by what they say, and lists by their words: Beanstalk writes them its own way."""
+    if found is None:
+        return wanted == ""
+    if wanted == found or wanted.replace(", ", ",") == found.replace(", ", ","):
+        return True
+    return wanted.startswith("{") and _document(wanted) == _document(found)
+
+
+def _document(text: str) -> Any:
+    try:
+        return json.loads(text)
+    except ValueError:
+        return text

@@ -1,0 +1,143 @@
+"""Golden requests: the rows that the model file carries, sent to an environment, and the answers compared."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from onnxport.check import CheckReport, check_url
+from onnxport.client import Client
+from onnxport.errors import ClientError, RejectedRows
+from onnxport.modelfile import read_model_file
+
+_TIMEOUT = 20.0
+_PAUSE = 1.0
+_ALLOWED_FAILURES = 2  # in a row, while watching: a resolver or a connection may fail once
+
+Say = Callable[[str], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Judgement:
+    """fault: a sentence, or "" where all is well. p99: of single rows, in milliseconds, from here."""
+
+    fault: str
+    rows: int = 0
+    p99: float = 0.0
+
+    def __str__(self) -> str:
+        return (
+            self.fault or f"{self.rows} golden requests answered as stored, p99 {self.p99:.0f} ms"
+        )
+
+
+def await_ready(url: str, api_key: str | None, *, seconds: float) -> bool:
+    """Whether the server takes requests within so many seconds: a new address takes a while to be known."""
+    deadline = time.monotonic() + seconds
+    with Client(url, api_key=api_key, timeout=_TIMEOUT) as client:
+        while not _is_ready(client):
+            if time.monotonic() > deadline:
+                return False
+            time.sleep(_PAUSE)
+    return True
+
+
+def _is_ready(client: Client) -> bool:
+    try:
+        return client.ready()
+    except ClientError:
+        return False  # such as nginx's own page while the container starts
+
+
+def judge(
+    url: str, model: Path, api_key: str | None, *, latency_ms: float, seconds: float
+) -> Judgement:
+    """Whether an environment serves this very model file, answers its rows as stored, and in time.
+
+    seconds: how long to wait until it answers at all.
+    """
+    if not await_ready(url, api_key, seconds=seconds):
+        return Judgement(f"{url} isn't ready after {seconds:.0f} s")
+    report = check_url(url, model, api_key=api_key, timeout=_TIMEOUT)
+    if not report.passed:
+        return Judgement(_first_failure(report), report.rows)
+    p99 = report.latency.p99 if report.latency else 0.0
+    if p99 > latency_ms:
+        return Judgement(
+            f"one row takes {p99:.0f} ms (p99), and health.latency_ms allows {latency_ms:g}; take a larger "
+            "instance type, or raise it",
+            report.rows,
+            p99,
+        )
+    return Judgement("", report.rows, p99)
+
+
+def _first_failure(report: CheckReport) -> str:
+    return next(f.text for f in report.findings if f.verdict == "failure")
+
+
+def judge_other(url: str, digest: str, api_key: str | None, *, seconds: float) -> Judgement:
+    """Whether an environment is ready and serves the model of that digest, whose file isn't here."""
+    if not await_ready(url, api_key, seconds=seconds):
+        return Judgement(f"{url} isn't ready after {seconds:.0f} s")
+    try:
+        with Client(url, api_key=api_key, timeout=_TIMEOUT) as client:
+            served = client.model()
+    except ClientError as err:
+        return Judgement(str(err))
+    if digest and served.get("digest") != digest:
+        return Judgement(f"{url} serves another model than it should ({served.get('digest')})")
+    return Judgement("", 0, 0.0)
+
+
+def is_model(path: Path | None, digest: str) -> bool:
+    """Whether the file here is that very model."""
+    return path is not None and read_model_file(path).digest == digest
+
+
+def watch(
+    url: str,
+    model: Path | None,
+    api_key: str | None,
+    *,
+    seconds: float,
+    ill: Callable[[], str],
+) -> str:
+    """Sends a golden request again and again for so many seconds; gives the fault that shows, or "".
+
+    model: None where only readiness can be asked for. ill: what the platform complains of, or "".
+    """
+    rows = _rows(model)
+    deadline, in_a_row, turn = time.monotonic() + seconds, 0, 0
+    with Client(url, api_key=api_key, timeout=_TIMEOUT) as client:
+        while time.monotonic() < deadline:
+            fault = _ask(client, rows, turn)
+            in_a_row = in_a_row + 1 if fault else 0
+            turn += 1
+            if in_a_row > _ALLOWED_FAILURES:
+                return fault
+            if complaint := ill():
+                return complaint
+            time.sleep(min(_PAUSE, max(0.0, deadline - time.monotonic())))
+    return ""
+
+
+def _rows(model: Path | None) -> list[dict[str, object]]:
+    if model is None:
+        return []
+    file = read_model_file(model)
+    return [file.selftest.row(i) for i in range(min(file.selftest.rows, 20))]
+
+
+def _ask(client: Client, rows: list[dict[str, object]], turn: int) -> str:
+    try:
+        if not rows:
+            return "" if client.ready() else "it is no longer ready"
+        client.predict(rows[turn % len(rows)])
+    except RejectedRows:
+        return ""  # some rows are refused, by the model itself
+    except ClientError as err:
+        return str(err)
+    return ""

@@ -1,0 +1,119 @@
+"""What a command is going to do to an account, as inert data: made by the planner, shown, and run by the executor."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+Kind = Literal["deploy", "rollback", "destroy"]
+Effect = Literal["add", "change", "remove", "look"]
+
+_SIGNS: dict[Effect, str] = {"add": "+", "change": "~", "remove": "-", "look": "?"}
+
+
+@dataclass(frozen=True, slots=True)
+class Undo:
+    """What takes a step back. action: a row of the executor's table."""
+
+    action: str
+    arguments: Mapping[str, Any]
+    title: str
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One thing to do. action: a row of the executor's table; arguments: what it takes, as plain data.
+
+    title: what is done, such as "create environment iris-blue". changes: what is different afterwards.
+    permissions: IAM actions that it calls. undo: None where there is nothing to take back. commits: whether what was
+    done up to here stays from then on, whatever fails later.
+    """
+
+    action: str
+    title: str
+    effect: Effect
+    changes: str
+    arguments: Mapping[str, Any] = field(default_factory=dict)
+    permissions: tuple[str, ...] = ()
+    undo: Undo | None = None
+    commits: bool = False
+
+    def to_json(self) -> dict[str, Any]:
+        """The step as plain data."""
+        return {
+            "action": self.action,
+            "title": self.title,
+            "effect": self.effect,
+            "changes": self.changes,
+            "arguments": dict(self.arguments),
+            "permissions": list(self.permissions),
+            "undo": self.undo.title if self.undo else None,
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """Steps in their order. title: one line on what it is all for. where: account and region.
+
+    cost: lines on what it costs, as data and as text. notes: what the user should know before saying yes.
+    """
+
+    kind: Kind
+    app: str
+    title: str
+    where: str
+    steps: tuple[Step, ...]
+    notes: tuple[str, ...] = ()
+    cost: Mapping[str, Any] | None = None
+    cost_lines: tuple[str, ...] = ()
+
+    @property
+    def permissions(self) -> tuple[str, ...]:
+        """All that the steps call, each once."""
+        return tuple(sorted({name for step in self.steps for name in step.permissions}))
+
+    @property
+    def is_harmless(self) -> bool:
+        """Whether nothing in the account changes."""
+        return all(step.effect == "look" for step in self.steps)
+
+    def to_json(self) -> dict[str, Any]:
+        """The plan as plain data."""
+        return {
+            "kind": self.kind,
+            "app": self.app,
+            "title": self.title,
+            "where": self.where,
+            "steps": [step.to_json() for step in self.steps],
+            "permissions": list(self.permissions),
+            "notes": list(self.notes),
+            "cost": dict(self.cost) if self.cost is not None else None,
+        }
+
+    def lines(self) -> Iterator[str]:
+        """The plan for people."""
+        yield self.title
+        yield f"  {self.where}"
+        yield ""
+        width = max((len(step.title) for step in self.steps), default=0)
+        for number, step in enumerate(self.steps, start=1):
+            sign = _SIGNS[step.effect]
+            yield f"  {number:>2} {sign} {step.title:<{width}}  {step.changes}".rstrip()
+        if self.steps:
+            yield "     + new   ~ changed   - removed   ? only looked at"
+            yield ""
+            yield from _permission_lines(self.permissions)
+        yield from self.cost_lines
+        yield from (f"note: {note}" for note in self.notes)
+
+
+def _permission_lines(permissions: tuple[str, ...]) -> Iterator[str]:
+    """IAM actions by service, so that a policy can be written from them."""
+    services: dict[str, list[str]] = {}
+    for permission in permissions:
+        service, _, action = permission.partition(":")
+        services.setdefault(service, []).append(action)
+    yield "permissions that the steps need:"
+    for service, actions in services.items():
+        yield f"  {service}: {', '.join(actions)}"

@@ -1,0 +1,385 @@
+"""From what is wanted and what there is to a plan. Pure: what a run left half-done is found again as a difference."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from onnxport.deploy import steps
+from onnxport.deploy.drift import Drift, drift
+from onnxport.deploy.grants import (
+    machine_policies,
+    machine_trust,
+    pull_policy,
+    service_policies,
+    service_trust,
+)
+from onnxport.deploy.images import is_docker_hub
+from onnxport.deploy.names import KEY_PREFIX, Slot, version_label
+from onnxport.deploy.observed import Environment, Observed
+from onnxport.deploy.plan import Plan, Step
+from onnxport.deploy.slots import (
+    Slots,
+    find_slots,
+    free_slot,
+    refuse_busy,
+    refuse_foreign,
+    refuse_taken,
+    slot_of,
+)
+from onnxport.deploy.tags import IMAGE, MODEL, own_tags, shared_tags, slot_tags
+from onnxport.deploy.wanted import Wanted, record_of, service_role
+from onnxport.errors import DeployError
+
+KEPT_VERSIONS = 50
+_MEGABYTE = 1e6
+_FAILED = "failed"
+
+
+def plan_deploy(wanted: Wanted, observed: Observed, *, goes_on: bool = False) -> Plan:
+    """First deployment, update, or what is left of one that broke off: the same question.
+
+    goes_on: a run of ours is unfinished, so that an update in progress is ours. Raises DeployError for what forbids it.
+    """
+    refuse_foreign(wanted.intent, wanted.names, observed)
+    slots = find_slots(wanted.names, observed)
+    refuse_busy(slots, goes_on=goes_on)
+    label = _label(wanted, observed)
+    change = _Change(wanted, observed, slots, label)
+    made = tuple(change.steps())
+    title, notes = _title(wanted, slots, made), tuple(_notes(wanted, slots))
+    where = f"account {observed.account.id}, {observed.account.region}, {observed.live.full}"
+    return Plan("deploy", wanted.intent.app, title, where, made, notes)
+
+
+def _title(wanted: Wanted, slots: Slots, made: tuple[Step, ...]) -> str:
+    model = f"{wanted.image.model} {wanted.image.model_version}"
+    if all(step.effect == "look" for step in made):
+        return f"{model} is deployed as {wanted.intent.name}; nothing is to change"
+    if slots.live is None:
+        return f"deploy {model} as {wanted.intent.name}, for the first time"
+    return f"deploy {model} as {wanted.intent.name}, by {wanted.intent.update.strategy}"
+
+
+def _notes(wanted: Wanted, slots: Slots) -> Iterator[str]:
+    intent = wanted.intent
+    if is_docker_hub(intent.image.repository):
+        yield (
+            "Docker Hub lets an address without an account pull 100 images in 6 hours; machines that start behind "
+            "one NAT share that; leave image.repository empty to use ECR"
+        )
+    if intent.auth == "none":
+        yield 'auth is "none": whoever knows the address may call'
+    if not intent.network.certificate:
+        yield "callers use plain http; https needs a load balancer, a domain and a certificate"
+    if slots.live and intent.update.strategy == "bluegreen":
+        yield "both environments are paid for from the new one's start to the old one's end"
+
+
+# --------------------------------------------------------------------------------------------------------- versions
+
+
+def _label(wanted: Wanted, observed: Observed) -> str:
+    """The version that holds this very bundle, or one whose bundle was uploaded for this image, or a new one."""
+    for version in observed.versions:
+        usable = version.status.lower() != _FAILED
+        if version.description.endswith(wanted.mark) and usable:
+            return version.label
+    fresh = version_label(wanted.moment, wanted.image.digest)
+    taken = {version.label for version in observed.versions}
+    for key in sorted(observed.bundles, reverse=True):
+        label = key.rpartition("/")[2].removesuffix(".zip")
+        if (
+            label not in taken
+            and label[-8:] == fresh[-8:]
+            and key == wanted.names.version_key(label)
+        ):
+            return label
+    return fresh
+
+
+def _version_steps(wanted: Wanted, observed: Observed, label: str) -> Iterator[Step]:
+    image, names = wanted.image, wanted.names
+    held = observed.repository.digests if observed.repository else frozenset()
+    if wanted.in_ecr and observed.repository is None:
+        yield steps.create_repository(names.repository, shared_tags(wanted.intent))
+    if image.digest not in held:
+        yield steps.push_image(
+            wanted.repository,
+            image.digest,
+            megabytes=image.size / _MEGABYTE,
+            in_ecr=wanted.in_ecr,
+        )
+    if observed.version(label):
+        return
+    if not observed.has_bucket:
+        yield steps.create_bucket(observed.bucket)
+    key = names.version_key(label)
+    if not key.startswith(KEY_PREFIX):
+        raise DeployError(f"the key {key} isn't below {KEY_PREFIX}", remedy="report this as a bug")
+    yield steps.upload_bundle(observed.bucket, key, wanted.sha256)
+    yield steps.create_version(
+        names.application,
+        label,
+        description=wanted.description,
+        bucket=observed.bucket,
+        key=key,
+        tags=version_tags(wanted),
+    )
+
+
+def version_tags(wanted: Wanted) -> dict[str, str]:
+    """Of a version: what it runs."""
+    shared = shared_tags(wanted.intent)
+    return {**shared, MODEL: wanted.image.model_digest, IMAGE: wanted.image.digest}
+
+
+# ------------------------------------------------------------------------------------------------ roles, application
+
+
+def _ground(wanted: Wanted, observed: Observed) -> Iterator[Step]:
+    """What all environments stand on; only what is missing."""
+    intent, names, account = wanted.intent, wanted.names, observed.account
+    role = service_role(intent, observed, names)
+    policies = service_policies(account.partition)
+    found = observed.roles.get(role)
+    broke_off = found and role == names.service_role and not found.policies >= set(policies)
+    if found is None or (broke_off and not intent.roles.service):
+        _must_be_ours(bool(intent.roles.service), "roles.service", role)
+        yield steps.create_role(
+            role,
+            "Elastic Beanstalk reads health and updates the platform with it",
+            trust=service_trust(),
+            policies=policies,
+            inline=None,
+            tags=own_tags(intent),
+        )
+    yield from _machine_role(wanted, observed)
+    if observed.application is None:
+        arn = f"arn:{account.partition}:iam::{account.id}:role/{role}"
+        yield steps.create_application(
+            names.application, keep=KEPT_VERSIONS, service_role=arn, tags=shared_tags(intent)
+        )
+
+
+def _machine_role(wanted: Wanted, observed: Observed) -> Iterator[Step]:
+    intent, account, name = wanted.intent, observed.account, wanted.names.instance_profile
+    profile = observed.profiles.get(name)
+    if intent.roles.instance_profile:
+        _must_be_ours(profile is None, "roles.instance_profile", name)
+        return
+    if name not in observed.roles or profile is None or not profile.roles:
+        repository = wanted.names.repository
+        pull = pull_policy(account.partition, account.region, account.id, repository)
+        yield steps.create_role(
+            name,
+            "the machines' own: WebTier, and pulling images of one repository"
+            if wanted.in_ecr
+            else "the machines' own: WebTier",
+            trust=machine_trust(account.partition),
+            policies=machine_policies(account.partition),
+            inline=pull if wanted.in_ecr else None,
+            tags=own_tags(intent),
+        )
+        yield steps.create_profile(name, name, own_tags(intent))
+
+
+def _must_be_ours(is_missing: bool, option: str, name: str) -> None:
+    if is_missing:
+        raise DeployError(
+            f"{option} names {name}, which isn't there",
+            remedy=f"correct it, or leave {option} empty to have one made",
+        )
+
+
+# ------------------------------------------------------------------------------------------------------ environments
+
+
+class _Change:
+    """The way from the slots as they are to the wanted version being live."""
+
+    def __init__(self, wanted: Wanted, observed: Observed, slots: Slots, label: str) -> None:
+        self.wanted, self.observed, self.slots, self.label = wanted, observed, slots, label
+        self.intent, self.names = wanted.intent, wanted.names
+
+    def steps(self) -> Iterator[Step]:
+        live, other = self.slots.live, self.slots.other
+        if live and self._is_wanted(live):
+            yield from self._finish(live, other)
+            return
+        yield from _ground(self.wanted, self.observed)
+        yield from _version_steps(self.wanted, self.observed, self.label)
+        if live is None:
+            yield from self._first(other)
+        elif live.status == "Launching":  # it never was seen well, so nobody relies on it
+            yield from self._anew(live)
+        elif self.intent.update.strategy == "bluegreen":
+            yield from self._bluegreen(live, other)
+        else:
+            yield from self._in_place(live, other)
+
+    def _is_wanted(self, environment: Environment) -> bool:
+        if environment.version != self.label:
+            return False
+        # while it launches, what it was created with is all that can be known
+        return environment.status == "Launching" or not self._drift(environment).is_any
+
+    def _drift(self, environment: Environment) -> Drift:
+        return drift(self.wanted.settings, environment.settings)
+
+    # ------------------------------------------------------------------------------------------------ ways
+
+    def _finish(self, live: Environment, other: Environment | None) -> Iterator[Step]:
+        """The wanted version is live already; what a broken-off run left is made up for."""
+        if not live.is_ready:
+            launching = live.status == "Launching"
+            yield steps.await_ready(live.name, f"it is {live.status}", takes_back=launching)
+        written = self.observed.record.get("version") == self.label
+        swapped = other is not None and other.version != self.label and not written
+        if other and swapped:  # its watch was missed
+            yield self._verify(live, commits=False)
+            yield steps.swap(live.name, other.name, self.observed.live.full)
+            yield self._watch(live.name)
+        else:
+            yield self._verify(live, commits=True)
+        if other and not self.intent.update.keep:
+            yield self._retire(other)
+        if not written:
+            yield self._record(slot_of(self.names, live), live.platform)
+
+    def _first(self, other: Environment | None) -> Iterator[Step]:
+        """Nobody has the address that callers know."""
+        refuse_taken(self.observed.live)
+        slot = free_slot(self.names, self.slots)
+        yield from self._create(slot, self.names.live_cname)
+        yield self._verify_slot(slot, commits=True)
+        if other and not self.intent.update.keep:
+            yield self._retire(other)
+        yield self._record(slot, self.observed.platform)
+
+    def _anew(self, live: Environment) -> Iterator[Step]:
+        slot = slot_of(self.names, live)
+        yield steps.terminate(live.name, "it was never ready, and has another version or settings")
+        yield from self._create(slot, self.names.live_cname)
+        yield self._verify_slot(slot, commits=True)
+        yield self._record(slot, self.observed.platform)
+
+    def _bluegreen(self, live: Environment, other: Environment | None) -> Iterator[Step]:
+        slot = slot_of(self.names, other) if other else free_slot(self.names, self.slots)
+        platform = self.observed.platform
+        if other and self._is_wanted(other):
+            yield steps.await_ready(
+                other.name, f"it is {other.status}, with the wanted version", takes_back=True
+            )
+            platform = other.platform
+        elif other and other.is_ready and other.health != "Red":
+            yield from self._update(other, "the idle environment; callers aren't touched")
+            platform = other.platform
+        else:
+            if other:
+                yield steps.terminate(other.name, f"the idle environment is {_state(other)}")
+            else:
+                self._refuse_taken_idle()
+            yield from self._create(slot, self.names.idle_cname)
+        name = self.names.environment(slot)
+        yield self._verify_slot(slot, commits=False)
+        yield steps.swap(name, live.name, self.observed.live.full)
+        yield self._watch(name)
+        if not self.intent.update.keep:
+            yield self._retire(live)
+        yield self._record(slot, platform)
+
+    def _refuse_taken_idle(self) -> None:
+        if not self.slots.ending:
+            refuse_taken(self.observed.idle)
+
+    def _in_place(self, live: Environment, other: Environment | None) -> Iterator[Step]:
+        if not live.is_ready:
+            yield steps.await_ready(live.name, f"it is {live.status}")
+        if fixed := self._drift(live).fixed:
+            raise DeployError(
+                f"{', '.join(fixed)} can't be changed while {live.name} runs",
+                remedy='write strategy = "bluegreen" in [update] for this once, or --strategy bluegreen',
+            )
+        how = self.intent.update.strategy
+        yield from self._update(live, f"by {how}; AWS takes it back if a batch fails")
+        yield self._verify(live, commits=True)
+        if other and not self.intent.update.keep:
+            yield self._retire(other)
+        yield self._record(slot_of(self.names, live), live.platform)
+
+    # ----------------------------------------------------------------------------------------------- parts
+
+    def _create(self, slot: Slot, cname: str) -> Iterator[Step]:
+        name = self.names.environment(slot)
+        if any(ending.name == name for ending in self.slots.ending):
+            yield steps.await_gone(name)
+        machines = self.intent.instances
+        kind = "behind a load balancer" if self.intent.is_balanced else "single machine"
+        yield steps.create_environment(
+            name,
+            f"{'/'.join(machines.types)}, {kind}, {cname}",
+            application=self.names.application,
+            cname=cname,
+            version=self.label,
+            platform=self.observed.platform,
+            settings=self.wanted.settings,
+            tags=self._tags(slot),
+        )
+
+    def _update(self, environment: Environment, told: str) -> Iterator[Step]:
+        """The configuration and the version, each in an update of its own."""
+        found = self._drift(environment)
+        if found.is_any:
+            yield steps.update_settings(
+                environment.name,
+                f"{found.told}; {told}",
+                settings=found.changed,
+                remove=found.extra,
+                back=found.former,
+                added=found.added,
+            )
+        if environment.version != self.label:
+            yield steps.update_version(
+                environment.name,
+                self.label,
+                told,
+                former=environment.version,
+                tags=self._tags(slot_of(self.names, environment)),
+                former_tags=environment.tags,
+            )
+
+    def _tags(self, slot: Slot) -> dict[str, str]:
+        image = self.wanted.image
+        return slot_tags(self.intent, slot, model=image.model_digest, image=image.digest)
+
+    def _verify_slot(self, slot: Slot, *, commits: bool) -> Step:
+        return self._check(self.names.environment(slot), commits=commits)
+
+    def _verify(self, environment: Environment, *, commits: bool) -> Step:
+        return self._check(environment.name, commits=commits)
+
+    def _check(self, name: str, *, commits: bool) -> Step:
+        return steps.verify(
+            name,
+            latency_ms=self.intent.health.latency_ms,
+            model_digest=self.wanted.image.model_digest,
+            commits=commits,
+        )
+
+    def _watch(self, name: str) -> Step:
+        return steps.watch(
+            name,
+            seconds=self.intent.update.watch,
+            model_digest=self.wanted.image.model_digest,
+        )
+
+    def _retire(self, environment: Environment) -> Step:
+        return steps.terminate(environment.name, f"the old one, version {environment.version}")
+
+    def _record(self, slot: Slot, platform: str) -> Step:
+        record = record_of(self.wanted, self.label, slot, self.observed, platform)
+        return steps.write_record(self.observed.bucket, self.names.record_key, record)
+
+
+def _state(environment: Environment) -> str:
+    return environment.status if not environment.is_ready else f"of health {environment.health}"
