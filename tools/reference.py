@@ -1,5 +1,5 @@
 """Writes docs/reference/ from the code: `cli.md` from the commands, `settings.md` from the table of settings,
-`estimators.md` from the registry of the exporter.
+`estimators.md` from the registry of the exporter, `deploy-options.md` from the table of `onnxport.toml`.
 
 `python tools/reference.py` writes; with `--check` it writes nothing and exits with 1 where a page is stale.
 """
@@ -13,6 +13,10 @@ from pathlib import Path
 import click
 
 from onnxport import cli
+from onnxport.deploy.intent import FREE_TABLES, OPTIONS, TABLES, Intent, Option
+from onnxport.deploy.options import option_settings
+from onnxport.deploy.server_settings import NAMES
+from onnxport.deploy.starting import as_toml
 from onnxport.export.registry import EXACT_BAR, ROUGH_BAR, TOLERANT_BAR
 from onnxport.export.support import KINDS, Entry, sentence, support_table
 from onnxport.settings import SETTINGS
@@ -114,9 +118,58 @@ def _cells(entry: Entry) -> list[str]:
     return [f"`{entry.name}`", entry.level, "<br>".join(refused), entry.since or ""]
 
 
+def deploy_page() -> str:
+    """One row for each option of `onnxport.toml`, and what Elastic Beanstalk is told by default."""
+    parts = [
+        "# Options of a deployment",
+        "",
+        GENERATED,
+        "Each option stands in `onnxport.toml`, which `onnxport deploy --init` writes, and is a flag of",
+        "`onnxport deploy`, which goes before the file. A flag takes a list by commas.",
+        "",
+        "## At the top of the file",
+        "",
+        *_deploy_table(""),
+    ]
+    for table, told in TABLES.items():
+        parts += ["", f"## `[{table}]`", "", told, "", *_deploy_table(table)]
+    parts += ["", "## `[server]`", "", FREE_TABLES["server"], ""]
+    parts += [
+        f"Known here: {', '.join(f'`{name}`' for name in NAMES)}; see [settings](settings.md)."
+    ]
+    parts += ["", "## `[tags]`", "", FREE_TABLES["tags"]]
+    parts += ["", "## What Elastic Beanstalk is told by default", ""]
+    parts += [_row(["namespace", "option", "value"]), "|---|---|---|"]
+    settings = option_settings(
+        Intent(app="iris"),
+        instance_profile="onnxport-iris-us-east-1-ec2",
+        service_role="aws-elasticbeanstalk-service-role",
+        key_lines=["deploy:SHA256"],
+    )
+    parts += [
+        _row([each["Namespace"], each["OptionName"], f"`{each['Value']}`"]) for each in settings
+    ]
+    return "\n".join(parts) + "\n"
+
+
+def _deploy_table(table: str) -> Iterator[str]:
+    yield _row(["option", "flag", "default", "must be", "meaning"])
+    yield "|---|---|---|---|---|"
+    for option in OPTIONS:
+        if option.table == table:
+            default = f"`{as_toml(option.default)}`" if option.default not in ("", ()) else ""
+            cells = [f"`{option.key}`", f"`{option.flag}`", default, _must_be(option), option.help]
+            yield _row(cells)
+
+
+def _must_be(option: Option) -> str:
+    return "`true` or `false`" if option.type is bool else option.form.wanted
+
+
 def pages() -> dict[Path, str]:
     return {
         FOLDER / "cli.md": command_page(),
+        FOLDER / "deploy-options.md": deploy_page(),
         FOLDER / "estimators.md": estimators_page(),
         FOLDER / "settings.md": settings_page(),
     }

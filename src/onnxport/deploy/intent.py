@@ -32,7 +32,7 @@ class Instances:
     )
     types: tuple[str, ...] = _option(
         ("t3.small",),
-        "Instance types, the preferred one first.",
+        "Instance types; of several, Elastic Beanstalk takes the first.",
         forms.INSTANCE_TYPES,
         flag="--instance-types",
     )
