@@ -90,6 +90,23 @@ def test_init_changes_nothing_that_is_there(tmp_path: Path) -> None:
     assert init(tmp_path).made == ("onnxport.key",)
 
 
+def test_flags_are_written_down(tmp_path: Path) -> None:
+    flags = {"region": "eu-west-1", "retention_days": 30, "model": 'my "iris".onnx', "keep": None}
+    init(tmp_path, flags)
+    intent = read_intent(tmp_path / "onnxport.toml")
+    assert (intent.region, intent.logs.retention_days) == ("eu-west-1", 30)
+    assert (intent.model, intent.budget) == ('my "iris".onnx', 50.0)
+    with pytest.raises(SettingsError, match=r"is here already, and --init changes no file"):
+        init(tmp_path, {"region": "eu-west-2"})
+
+
+def test_flags_that_dont_fit_leave_no_file_behind(tmp_path: Path) -> None:
+    for flags in ({"strategy": "canary"}, {"region": "nowhere"}):
+        with pytest.raises(SettingsError):
+            init(tmp_path, flags)
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_without_auth_no_key_is_made(tmp_path: Path) -> None:
     (tmp_path / "onnxport.toml").write_text('app = "iris"\nauth = "none"\n', "utf-8")
     assert init(tmp_path).made == (".gitignore",)
@@ -112,7 +129,7 @@ def test_the_application_is_called_like_the_folder(tmp_path: Path, folder: str, 
 
 
 def test_the_template_shows_every_option_with_its_default(tmp_path: Path) -> None:
-    text = template("iris")
+    text = template({"app": "iris"})
     bare = [line for line in text.splitlines() if " = " in line and not line.startswith("[")]
     assert len(bare) == len(OPTIONS) + len(FREE_TABLES)
     heads = {f"[{table}]" for table in (*TABLES, *FREE_TABLES)}

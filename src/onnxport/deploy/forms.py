@@ -134,8 +134,8 @@ REPOSITORY = Form(
     "empty for ECR, or a repository without a tag such as docker.io/me/iris",
 )
 PATH = pattern(r"(/[A-Za-z0-9._~-]+)+/?|/", "a path such as /health/ready")
-FILE = pattern(r"[^\0-\x1f\x7f]{1,255}", "a path of 1 to 255 characters")
-OPTIONAL_FILE = pattern(r"[^\0-\x1f\x7f]{1,255}", "a path of 1 to 255 characters", empty=True)
+FILE = pattern(r"[^\0-\x1f\x7f]{1,1000}", "a path of 1 to 1,000 characters")
+OPTIONAL_FILE = pattern(r"[^\0-\x1f\x7f]{1,1000}", "a path of 1 to 1,000 characters", empty=True)
 RETENTION_DAYS = (1, 3, 5, 7, 14, 30, 60, 90, 120, 150, 180, 365, 400, 545, 731, 1827, 3653)
 RETENTION = Form(
     lambda v: v in RETENTION_DAYS,

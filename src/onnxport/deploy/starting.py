@@ -5,8 +5,9 @@ from __future__ import annotations
 import json
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from operator import attrgetter
 from pathlib import Path
 from typing import Any
 
@@ -41,20 +42,19 @@ class Started:
     kept: tuple[str, ...]
 
 
-def init(folder: str | Path = ".") -> Started:
+def init(folder: str | Path = ".", flags: Mapping[str, Any] | None = None) -> Started:
     """Writes what is missing: `onnxport.toml`, the key's file (mode 600), and their lines in `.gitignore`.
 
-    Nothing that is there is changed, but lines may be added to `.gitignore`. Raises SettingsError where it can't write,
-    and for an `onnxport.toml` that is there and isn't of its form.
+    flags: options for a new `onnxport.toml`, as `read_intent` takes them. Nothing that is there is changed, but lines
+    may be added to `.gitignore`. Raises SettingsError where it can't write, for flags that aren't of their form, and
+    for an `onnxport.toml` that is there beside flags, or isn't of its form.
     """
     folder = Path(folder)
-    file = folder / FILE_NAME
+    given = {name: value for name, value in (flags or {}).items() if value is not None}
     made: list[str] = []
     try:
-        if not file.exists():
-            _write(file, template(_app_name(folder)), 0o644)
-            made.append(FILE_NAME)
-        intent = read_intent(file)
+        made += _make_file(folder, given)
+        intent = read_intent(folder / FILE_NAME)
         made += _make_key(folder, intent)
         made += _ignore(folder, intent)
     except OSError as err:
@@ -66,22 +66,38 @@ def init(folder: str | Path = ".") -> Started:
     return Started(tuple(made), tuple(name for name in wanted if name not in made))
 
 
-def template(app: str = "model") -> str:
-    """The text of a new `onnxport.toml`."""
-    parts = [f"{_HEAD}\n", *_section("", app)]
+def _make_file(folder: Path, given: Mapping[str, Any]) -> list[str]:
+    file = folder / FILE_NAME
+    if not file.exists():
+        app = {"app": _app_name(folder), **given}
+        intent = read_intent(None, app)
+        named = [option for option in OPTIONS if option.parameter in app]
+        _write(file, template({o.name: attrgetter(o.name)(intent) for o in named}), 0o644)
+        return [FILE_NAME]
+    if given:
+        raise SettingsError(
+            f"{FILE_NAME} is here already, and --init changes no file; edit it, or leave the flags out"
+        )
+    return []
+
+
+def template(values: Mapping[str, Any]) -> str:
+    """The text of a new `onnxport.toml`. values: by the option's name, instead of the defaults."""
+    values = {"app": "model", "budget": _BUDGET, **values}
+    parts = [f"{_HEAD}\n", *_section("", values)]
     for table, told in TABLES.items():
-        parts += [f"\n[{table}]  # {told}\n", *_section(table, app)]
+        parts += [f"\n[{table}]  # {told}\n", *_section(table, values)]
     for table, told in FREE_TABLES.items():
         parts += [f"\n[{table}]  # {told}\n", f"# {_EXAMPLES[table]}\n"]
     return "".join(parts)
 
 
-def _section(table: str, app: str) -> Iterator[str]:
+def _section(table: str, values: Mapping[str, Any]) -> Iterator[str]:
     for option in OPTIONS:
         if option.table == table:
-            value = {"app": app, "budget": _BUDGET}.get(option.name, option.default)
-            mark = "" if option.name in _SHOWN else "# "
-            yield f"{mark}{option.key} = {as_toml(value)}  # {_told(option)}\n"
+            mark = "" if option.name in _SHOWN or option.name in values else "# "
+            value = as_toml(values.get(option.name, option.default))
+            yield f"{mark}{option.key} = {value}  # {_told(option)}\n"
 
 
 def _told(option: Option) -> str:
