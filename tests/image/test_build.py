@@ -237,6 +237,8 @@ def test_nothing_trains_installs_or_compiles(unpacked: Path) -> None:
     assert not names & unwanted
     assert not tops & {"sklearn", "scikit_learn", "onnx", "pandas", "boto3", "botocore", "scipy"}
     assert not [name for name in names if name.endswith(".whl")]
+    ours = {path.name for path in (unpacked / "app" / "onnxport-site" / "onnxport").iterdir()}
+    assert not ours & {"bench", "deploy", "export", "image"}
 
 
 def test_no_path_of_this_machine_is_in_it(saved: Saved, root: Path, image_cache: Path) -> None:
@@ -311,6 +313,34 @@ def test_it_answers_soon_and_ends_with_0(
     assert subprocess.run(health, env=env, check=False, timeout=30).returncode == 0
     process.send_signal(signal.SIGTERM)
     assert process.wait(timeout=10) == 0
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "told"),
+    [
+        (("inspect", "MODEL"), 0, "self-test rows"),
+        (("check", "MODEL"), 0, "passed"),
+        (("bench", "http://127.0.0.1:9"), 1, "run this on the machine where models are made"),
+    ],
+    ids=["inspect", "check", "bench"],
+)
+def test_commands_about_the_model_run_in_it(
+    saved: Saved, unpacked: Path, words: tuple[str, ...], code: int, told: str
+) -> None:
+    programs.root("to change the root folder")
+    [model] = (unpacked / "app" / "model").iterdir()
+    command = _in_its_root(saved, unpacked)[:-1]
+    given = [f"/app/model/{model.name}" if word == "MODEL" else word for word in words]
+    done = subprocess.run(
+        [*command, "onnxport", *given],
+        env=_env(saved),
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
+    assert done.returncode == code
+    assert told in done.stdout + done.stderr
 
 
 def test_every_module_was_compiled(saved: Saved, unpacked: Path) -> None:
@@ -440,7 +470,7 @@ def test_a_label_of_the_user_is_kept_as_it_is(build: Build, tmp_path: Path) -> N
         (("--platform", "windows/amd64"), 2, "no platform"),
         (("--platform", "linux/arm64"), 1, "is for linux/amd64"),
         (("--base", "nowhere.tar"), 1, "there is no such file"),
-        (("--base", "127.0.0.1:9/base:1"), 1, "127.0.0.1:9"),
+        (("--base", "$(id):1"), 1, "no image name"),
         (("--output", "nowhere/x.tar"), 1, "nowhere"),
         (("--registry-user", "anna", "--push", "127.0.0.1:9/x:1"), 2, "from stdin"),
     ],

@@ -126,6 +126,8 @@ def explain(err: Exception) -> str:
     if isinstance(err, OnnxportError):
         return str(err)
     if isinstance(err, ModuleNotFoundError) and err.name:
+        if err.name.startswith("onnxport."):
+            return "an image holds what serves alone; run this on the machine where models are made"
         extra = EXTRAS.get(err.name.partition(".")[0])
         if extra:
             return (

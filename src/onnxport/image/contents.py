@@ -43,6 +43,7 @@ _LICENCES = ("licen", "copying", "notice", "authors")
 SPARE_ENGINE = "onnxruntime/capi/libonnxruntime.so"  # for C programs; Python loads another file
 
 _SOURCES = (".py", ".typed", ".txt", ".json", ".html", ".css", ".js", ".svg")
+_ELSEWHERE = frozenset({"bench", "deploy", "export", "image"})  # what runs where models are made
 _RULES = 1  # counts up with each change of what is left out
 
 
@@ -121,11 +122,14 @@ def _seal(folder: Path) -> str:
 
 
 def _own_files() -> Iterator[tuple[str, bytes]]:
-    """The package's sources, and the metadata that tell its version: nothing else that lies in a working copy."""
+    """The package's sources that serve, and the metadata that tell its version: nothing else of a working copy."""
     home = Path(onnxport.__file__).parent
     for path in sorted(home.rglob("*")):
-        hidden = any(part.startswith((".", "__pycache__")) for part in path.relative_to(home).parts)
-        if path.suffix in _SOURCES and path.is_file() and not hidden:
+        parts = path.relative_to(home).parts
+        is_hidden = any(part.startswith((".", "__pycache__")) for part in parts)
+        if path.suffix not in _SOURCES or is_hidden or parts[0] in _ELSEWHERE:
+            continue
+        if path.is_file():
             yield f"onnxport/{path.relative_to(home).as_posix()}", path.read_bytes()
     version = own_version()
     text = f"Metadata-Version: 2.1\nName: onnxport\nVersion: {version}\nLicense: Apache-2.0\n"

@@ -112,7 +112,7 @@ def _proven(
         if replay(path, (package, slim)).outcome == "passed":
             return _Libraries(slim, _pinned_runtime(target), ())
     full = library_tree(store, target, wheels, with_spare_engine=True)
-    kept = f"{target.platform}: libonnxruntime.so, which Python doesn't use, is kept (35 MB)"
+    kept = f"{target.platform}: libonnxruntime.so, which Python doesn't use, is kept"
     if can_replay(target):
         replayed = replay(path, (package, full))
         if replayed.outcome == "passed":
