@@ -10,7 +10,7 @@ from moto.core.responses import ActionResult
 from moto.ecr.models import ECRBackend, Image, Repository
 from moto.ecr.responses import ECRResponse
 
-from tests.deploy.fake_aws.graft import put
+from tests.deploy.fake_aws.grafting import put
 from tests.deploy.fake_aws.images import Manifest, Registry
 
 _HOURS = datetime.timedelta(hours=12)  # for which a token is good

@@ -25,6 +25,7 @@ from tests.deploy.fake_aws import (
     shapes,
 )
 from tests.deploy.fake_aws.finding import Answer, Call
+from tests.deploy.fake_aws.grafting import put
 from tests.deploy.fake_aws.state import World
 
 OPERATIONS: dict[str, Callable[[Call], Answer]] = {
@@ -82,11 +83,6 @@ def graft(world: World) -> None:
         return _tagged(world, backend)
 
     put(EBBackend, "iter_tagged_resources", tagged)
-
-
-def put(kind: type, name: str, method: object) -> None:
-    """Replaces a method of moto's."""
-    setattr(kind, name, method)
 
 
 def _method(

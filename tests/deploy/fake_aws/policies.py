@@ -10,7 +10,25 @@ import json
 from collections.abc import Iterator
 from typing import Any
 
-from moto.iam.models import ManagedPolicy, iam_backends
+from moto.iam.models import IAMBackend, ManagedPolicy, iam_backends
+
+from tests.deploy.fake_aws.grafting import put
+
+
+def graft() -> None:
+    """Amazon's own policies are parsed once, not anew after each reset: that takes seconds."""
+    parse = IAMBackend._init_aws_policies
+    parsed: dict[tuple[str, str], list[ManagedPolicy]] = {}
+
+    def kept(backend: IAMBackend) -> list[ManagedPolicy]:
+        place = backend.account_id, backend.region_name
+        if place not in parsed:
+            parsed[place] = parse(backend)
+        for policy in parsed[place]:
+            policy.attachment_count = 0
+        return parsed[place]
+
+    put(IAMBackend, "_init_aws_policies", kept)
 
 
 def role_of_profile(account: str, profile: str) -> str | None:

@@ -38,7 +38,7 @@ def serving(
         create_backend_app,
     )
 
-    from tests.deploy.fake_aws import ecr, graft
+    from tests.deploy.fake_aws import ecr, graft, policies
     from tests.deploy.fake_aws.control import Control
     from tests.deploy.fake_aws.courses import _PASSWORD
     from tests.deploy.fake_aws.front import Front
@@ -48,6 +48,7 @@ def serving(
     if fleet is not None:
         world.fleet = fleet(world)
     graft.graft(world)
+    policies.graft()
     if registry:
         ecr.graft(Registry(registry, _PASSWORD))
     get_backend("iam")
