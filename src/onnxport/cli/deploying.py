@@ -41,6 +41,11 @@ _DRY_RUN = click.option("--dry-run", is_flag=True, help="Print the plan, and cha
 @click.command(cls=Command)
 @click.argument("model_file", metavar="[MODEL]", required=False, type=click.Path(path_type=Path))
 @click.option("--init", is_flag=True, help="Write onnxport.toml and an API key, and do no more.")
+@click.option(
+    "--export",
+    type=click.Choice(["cloudformation"]),
+    help="Print the intent as a template of another tool, and do no more.",
+)
 @click.option("--preflight", is_flag=True, help="Check all that can be checked, and do no more.")
 @_DRY_RUN
 @YES_OPTION
@@ -50,6 +55,7 @@ _DRY_RUN = click.option("--dry-run", is_flag=True, help="Print the plan, and cha
 def deploy(
     model_file: Path | None,
     init: bool,
+    export: str | None,
     preflight: bool,
     dry_run: bool,
     yes: bool,
@@ -67,6 +73,8 @@ def deploy(
     if model_file is not None:
         flags["model"] = str(model_file.resolve())
     told = read_told(file, flags)
+    if export:
+        return _export(told)
     with reporting() as reporter:
         case = _case(told, reporter)
         plan = _plan(case)
@@ -94,6 +102,17 @@ def _init(folder: Path) -> int:
     for name in started.kept:
         click.echo(f"kept {name}, as it was")
     click.echo("next: look into onnxport.toml, then run `onnxport deploy --dry-run`")
+    return 0
+
+
+def _export(told: Told) -> int:
+    """Without credentials: nothing of it depends on the account."""
+    from onnxport.deploy.export import cloudformation
+    from onnxport.deploy.names import names_of
+
+    _, lines = key_lines_of(told)
+    repository = names_of(told.intent, account="").repository
+    click.echo(cloudformation(told.intent, key_lines=lines, repository=repository), nl=False)
     return 0
 
 

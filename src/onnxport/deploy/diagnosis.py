@@ -119,7 +119,7 @@ SIGNATURES = (
     ),
     _signature(
         "leftover",
-        r"security group|Deleting .* failed|dependent object",
+        r"Deleting .* failed|dependent object|DependencyViolation",
         "something that others use couldn't be deleted",
         "remove what uses it in the console, then run the same command again",
     ),

@@ -28,6 +28,8 @@ class Judgement:
     p99: float = 0.0
 
     def __str__(self) -> str:
+        if not self.rows:
+            return self.fault or "ready, and serves the model that it should; its file isn't here"
         return (
             self.fault or f"{self.rows} golden requests answered as stored, p99 {self.p99:.0f} ms"
         )

@@ -96,15 +96,17 @@ class Plan:
         yield self.title
         yield f"  {self.where}"
         yield ""
-        width = max((len(step.title) for step in self.steps), default=0)
         for number, step in enumerate(self.steps, start=1):
-            sign = _SIGNS[step.effect]
-            yield f"  {number:>2} {sign} {step.title:<{width}}  {step.changes}".rstrip()
+            yield f"  {number:>2} {_SIGNS[step.effect]} {step.title}"
+            if step.changes:
+                yield f"       {step.changes}"
         if self.steps:
-            yield "     + new   ~ changed   - removed   ? only looked at"
+            yield ""
+            yield "  + new   ~ changed   - removed   ? only looked at"
             yield ""
             yield from _permission_lines(self.permissions)
-        yield from self.cost_lines
+        if not self.is_harmless:
+            yield from self.cost_lines
         yield from (f"note: {note}" for note in self.notes)
 
 

@@ -183,6 +183,8 @@ class _Down:
             others = _listed([each.name for each in self._others()])
             yield f"the application has other environments ({others}), so it, its versions and its images stay"
         yield from self._foreign()
+        if self.observed.has_bucket:
+            yield f"bucket {self.observed.bucket} is the account's own, and stays"
 
     def _foreign(self) -> Iterator[str]:
         named = {self.names.environment(slot) for slot in SLOTS}
