@@ -12,7 +12,6 @@ import re
 import struct
 import subprocess
 import tarfile
-import time
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -523,26 +522,23 @@ def _header(name: str, size: int, kind: bytes = tarfile.REGTYPE) -> bytes:
 
 @pytest.mark.parametrize("pack", [bytes, gzip.compress], ids=["plain", "packed"])
 @pytest.mark.parametrize(
-    "header",
+    ("header", "words"),
     [
-        _header("huge", 1 << 60),
-        _header("huge", 1 << 40),
-        _header("././@LongLink", 1 << 40, tarfile.GNUTYPE_LONGNAME),
-        _header("./PaxHeaders/x", 1 << 40, tarfile.XHDTYPE),
-        _header("sparse", 1 << 50, tarfile.GNUTYPE_SPARSE),
-        b"".join(_header("./PaxHeaders/x", 0, tarfile.XHDTYPE) for _ in range(20_000)),
+        (_header("huge", 1 << 60), "claims to hold more than an image can"),
+        (_header("huge", 2 << 30), "claims to hold more than an image can"),
+        (_header("././@LongLink", 1 << 40, tarfile.GNUTYPE_LONGNAME), "a size that no header has"),
+        (_header("./PaxHeaders/x", 1 << 40, tarfile.XHDTYPE), "a size that no header has"),
+        (_header("sparse", 1 << 50, tarfile.GNUTYPE_SPARSE), "claims to hold more than an image"),
+        (_header("./PaxHeaders/x", 0, tarfile.XHDTYPE) * 20_000, "is no whole tar"),
     ],
     ids=["file", "smaller file", "name", "extended", "sparse", "chain"],
 )
 def test_a_claim_of_endless_size_is_not_believed(
-    tmp_path: Path, header: bytes, pack: Callable[[bytes], bytes]
+    tmp_path: Path, header: bytes, words: str, pack: Callable[[bytes], bytes]
 ) -> None:
     path = tmp_path / "a.tar"
-    files = made.tar(_saved())
-    path.write_bytes(pack(header + bytes(1024) + files))
-    start = time.monotonic()
-    refusal(partial(read_archive, path))
-    assert time.monotonic() - start < 5
+    path.write_bytes(pack(header + bytes(1024) + made.tar(_saved())))
+    assert words in refusal(partial(read_archive, path))
 
 
 def test_a_layer_that_unpacks_to_far_more_than_it_holds_is_left(tmp_path: Path) -> None:

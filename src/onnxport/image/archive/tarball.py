@@ -187,7 +187,7 @@ def _index(
     links: dict[str, str] = {}
     refusals: list[BuildError] = []
     for count, member in enumerate(tar):
-        if member.offset_data + member.size > limit or count >= _MAX_MEMBERS:
+        if tar.offset > limit or count >= _MAX_MEMBERS:  # before what a member claims is skipped
             raise BuildError("it claims to hold more than an image can; save it again")
         try:
             _sort(member, files, links)
