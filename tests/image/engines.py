@@ -20,6 +20,7 @@ from pathlib import Path
 from tests import programs
 
 PATIENCE = 60.0
+_PLENTY = 8 << 30  # bytes
 _BRIDGES = 200  # how many daemons may run at once; each has a bridge, and a network by its number
 
 
@@ -48,6 +49,12 @@ def end_orphan(pid: int) -> None:
         wait_until(lambda: ") Z " in stat.read_text(), f"the end of process {pid}")
 
 
+def _fast_folder() -> Path | None:
+    """Memory, if there is plenty: engines wait for a disk at each step. None: wherever temporary files go."""
+    shared = Path("/dev/shm")
+    return shared if shared.is_dir() and shutil.disk_usage(shared).free > _PLENTY else None
+
+
 class Daemon:
     """A private Docker daemon. `host` is what DOCKER_HOST takes; published ports are there on loopback.
 
@@ -59,7 +66,7 @@ class Daemon:
         self._program = programs.program("dockerd", package="docker.io")
         self._ip = programs.program("ip", package="iproute2")
         self.client = programs.program("docker", package="docker.io")
-        self.folder = Path(tempfile.mkdtemp(prefix="onnxport-docker-"))
+        self.folder = Path(tempfile.mkdtemp(prefix="onnxport-docker-", dir=_fast_folder()))
         self.socket = self.folder / "docker.sock"
         self.host = f"unix://{self.socket}"
         self._data_root = data_root or self.folder / "data"

@@ -15,7 +15,7 @@ from onnxport.image.engine import Engine
 from onnxport.image.leaks import leaks_of_layer, leaks_of_text, leaks_of_variables
 from onnxport.image.parts import Platform
 from onnxport.image.trial import Trial, runnable, try_image
-from tests.image.commands import build
+from tests.image import building
 from tests.image.made import tar
 
 # In parts, so that no scanner takes this file for what it describes.
@@ -45,9 +45,10 @@ def image(
     """An image in Docker, as the command builds it."""
     name = "localhost/onnxport-test/tried:1"
     if not on_docker.has(name):
-        words = (model, "--base", slim_base, "--builder", "docker", "-t", name)
-        done = build(*words, env={"XDG_CACHE_HOME": str(image_cache)}, folder=tmp_path)
-        assert done.code == 0, done.err
+        words = ("--base", slim_base, "-t", name, "--output", "tried.tar")
+        done = building.build(model, *words, cache=image_cache, cwd=tmp_path)
+        assert done.code == 0, done.stderr
+        on_docker.load(tmp_path / "tried.tar")
     return name
 
 
