@@ -12,6 +12,7 @@ import pytest
 
 from onnxport.image.credentials import Credentials
 from onnxport.image.parts import Image
+from onnxport.image.reference import parse_reference
 from onnxport.image.registry import Registry
 from onnxport.image.registry.tokens import Challenge, parse_challenges
 from onnxport.image.store import Store
@@ -161,6 +162,24 @@ def test_a_registry_that_repeats_our_secrets_is_not_quoted(
         message = refusal(partial(push, target, image, credentials=ANNA))
     assert f"{padding}Basic ***" in message
     assert SECRETS[1][:4] not in message
+
+
+def test_the_hub_is_reached_by_its_own_name_and_through_a_proxy(
+    plain: str, name: str, image: Image, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with Scripted(lambda request, _: request.reply(403)) as proxy:
+        for variable in ("HTTPS_PROXY", "HTTP_PROXY", "ALL_PROXY"):
+            monkeypatch.setenv(variable, f"http://{proxy.address}")
+        target = parse_reference(f"{name}:1")
+        message = refusal(partial(push, target, image, credentials=ANNA))
+        assert {(one.method, one.path) for one in proxy.seen} == {
+            ("CONNECT", "registry-1.docker.io:443")
+        }
+        assert not [one for one in proxy.seen if "Authorization" in one.headers]
+        proxy.seen.clear()
+        push(reference(plain, name), image)  # on this machine, where no proxy has business
+        assert proxy.seen == []
+    assert "docker.io can't be reached" in message
 
 
 @pytest.mark.parametrize("hops", [1, 3])
