@@ -115,7 +115,7 @@ def build(
     if context is not None:
         return write_context(order, context, as_json=as_json)
     password = _password(registry_user)
-    with progress(f"building an image for {model.name}") as tell:
+    with progress(f"building an image for {shorten(model.name)}") as tell:
         engine = needed_engine(order, None if is_own else builder, check=check)
         made = build_with(order, None if is_own else engine, tell)
         built = made.built

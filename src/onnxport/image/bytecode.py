@@ -15,11 +15,22 @@ from onnxport.errors import BuildError
 PYTHON_VERSION = platform.python_version()  # decides on the bytecode's bytes
 MINOR = sys.version_info.minor
 _SECONDS = 900
+_NEEDED = (
+    "DYLD_LIBRARY_PATH",
+    "LD_LIBRARY_PATH",
+    "SYSTEMROOT",
+)  # where an interpreter's own parts are
 
 
 def can_compile(minor: int) -> bool:
     """Whether this Python writes bytecode for Python 3.`minor`: no other minor's does."""
     return sys.implementation.name == "cpython" and minor == MINOR
+
+
+def bare_environment() -> dict[str, str]:
+    """What an interpreter can't do without, and nothing that a user has set besides."""
+    kept = {name: os.environ[name] for name in _NEEDED if name in os.environ}
+    return {**kept, "PYTHONHASHSEED": "0", "LC_ALL": "C.UTF-8", "PATH": os.defpath}
 
 
 def compile_tree(folder: Path, place: str) -> None:
@@ -33,7 +44,6 @@ def compile_tree(folder: Path, place: str) -> None:
         *("--invalidation-mode", "unchecked-hash"),
         *("-s", str(folder), "-p", f"/{place}", str(folder)),
     ]
-    environment = {"PYTHONHASHSEED": "0", "LC_ALL": "C.UTF-8", "PATH": os.defpath}
     try:
         done = subprocess.run(
             command,
@@ -43,7 +53,7 @@ def compile_tree(folder: Path, place: str) -> None:
             check=False,
             timeout=_SECONDS,
             cwd=folder,
-            env=environment,
+            env=bare_environment(),
         )
     except subprocess.TimeoutExpired as err:
         raise BuildError("compiling the image's libraries doesn't end; build again") from err

@@ -16,7 +16,7 @@ import onnxport
 from onnxport.errors import BuildError
 from onnxport.image.bytecode import PYTHON_VERSION, can_compile, compile_tree
 from onnxport.image.layers import Entry, folder_entries
-from onnxport.image.memory import Key, place, recall, remember
+from onnxport.image.memory import Key, alone, place, recall, remember
 from onnxport.image.parts import digest_of
 from onnxport.image.store import Store
 from onnxport.image.wheels import Target
@@ -103,11 +103,12 @@ def _compiler(target: Target) -> str:
 def _kept(store: Store, key: Key, fill: Callable[[Path], None]) -> Path:
     """The folder that was filled for this key before, if nothing in it was touched since; else a new one."""
     folder = place(store, "trees", key)
-    known = recall(store, "seals", key)
-    if known is None or known.get("seal") != _seal(folder):
-        with _new_folder(folder) as work:
-            fill(work)
-        remember(store, "seals", key, {"seal": _seal(folder)})
+    with alone(store, "trees"):
+        known = recall(store, "seals", key)
+        if known is None or known.get("seal") != _seal(folder):
+            with _new_folder(folder) as work:
+                fill(work)
+            remember(store, "seals", key, {"seal": _seal(folder)})
     return folder
 
 

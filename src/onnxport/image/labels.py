@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -17,6 +18,7 @@ from onnxport.modelfile import ModelFile
 _OCI = "org.opencontainers.image."
 _OURS = "io.onnxport."
 _MAX_TEXT = 512
+_TIME = re.compile(r"\d{4}-[01]\d-[0-3]\dT[0-2]\d:[0-5]\d:[0-5]\dZ")
 
 
 def labels(
@@ -49,7 +51,8 @@ def labels(
 
 def created(model: ModelFile) -> str:
     """When the model was saved: an image has no time of its own, or no two of them would be the same."""
-    return str(model.manifest["model"].get("created", "1970-01-01T00:00:00Z"))
+    told = str(model.manifest["model"].get("created", ""))
+    return told if _TIME.fullmatch(told) else "1970-01-01T00:00:00Z"
 
 
 def signature_digest(model: ModelFile) -> str:

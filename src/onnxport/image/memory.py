@@ -6,7 +6,7 @@ import contextlib
 import json
 import os
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -36,9 +36,7 @@ def remember(store: Store, kind: str, key: Key, document: Mapping[str, Any]) -> 
             stream.write(canonical(document))
         Path(name).replace(path)
     except OSError as err:
-        raise BuildError(
-            f"{store.folder} can't keep notes ({err.strerror}); set XDG_CACHE_HOME to a folder of yours"
-        ) from err
+        raise _refused(store, err) from err
 
 
 def forget(store: Store, kind: str, key: Key) -> None:
@@ -47,6 +45,28 @@ def forget(store: Store, kind: str, key: Key) -> None:
         place(store, kind, key).with_suffix(".json").unlink()
 
 
+@contextlib.contextmanager
+def alone(store: Store, kind: str) -> Iterator[None]:
+    """One process at a time makes what the others then find; where a system has no such locks, each makes its own."""
+    try:
+        store.folder.mkdir(parents=True, exist_ok=True)
+        stream = (store.folder / f"{kind}.lock").open("a")
+    except OSError as err:
+        raise _refused(store, err) from err
+    with stream:
+        with contextlib.suppress(ImportError, OSError):
+            import fcntl
+
+            fcntl.flock(stream, fcntl.LOCK_EX)
+        yield
+
+
 def place(store: Store, kind: str, key: Key) -> Path:
     """Where a folder or note of this kind and key belongs."""
     return store.folder / kind / digest_of(canonical(key)).removeprefix("sha256:")[:40]
+
+
+def _refused(store: Store, err: OSError) -> BuildError:
+    return BuildError(
+        f"{store.folder} can't keep what a build finds out ({err.strerror}); set XDG_CACHE_HOME to a folder of yours"
+    )

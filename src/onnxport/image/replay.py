@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Literal
 
 from onnxport.errors import BuildError
-from onnxport.image.bytecode import can_compile
+from onnxport.image.bytecode import bare_environment, can_compile
 from onnxport.image.contents import Tree
 from onnxport.image.parts import Platform
 from onnxport.image.wheels import MACHINES, Target
@@ -48,11 +48,10 @@ def can_replay(target: Target) -> bool:
 def replay(model: Path, trees: Sequence[Tree]) -> Replayed:
     """What `check` of the image's entry point says to the model when nothing but these trees can be imported."""
     environment = {
+        **bare_environment(),
         "PYTHONPATH": os.pathsep.join(str(tree.folder) for tree in trees),
         "PYTHONDONTWRITEBYTECODE": "1",
         "ONNXPORT_MODEL": str(model.resolve()),
-        "LC_ALL": "C.UTF-8",
-        "PATH": os.defpath,
         "HOME": str(trees[0].folder),
     }
     command = [sys.executable, "-S", "-s", "-P", "-m", "onnxport.container", "check"]

@@ -33,7 +33,6 @@ _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 def container_config(base: BaseImage, labels: Mapping[str, str]) -> dict[str, Any]:
     """Of the base's settings its environment and labels are kept; what it would run isn't."""
     entry = [base.interpreter.path, "-m", "onnxport.container"]
-    kept = base.config.get("Labels")
     return {
         "Entrypoint": entry,
         "Env": _environment(base.config.get("Env")),
@@ -45,11 +44,16 @@ def container_config(base: BaseImage, labels: Mapping[str, str]) -> dict[str, An
             "StartPeriod": 60 * _SECOND,
             "Retries": 3,
         },
-        "Labels": {**(kept if isinstance(kept, dict) else {}), **labels},
+        "Labels": {**_texts(base.config.get("Labels")), **labels},
         "StopSignal": "SIGTERM",
         "User": USER,
         "WorkingDir": "/",
     }
+
+
+def _texts(labels: Any) -> dict[str, str]:
+    found = labels.items() if isinstance(labels, dict) else ()
+    return {name: text for name, text in found if isinstance(text, str)}
 
 
 def _environment(base: Any) -> list[str]:

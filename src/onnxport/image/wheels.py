@@ -15,7 +15,7 @@ from importlib import resources
 from pathlib import Path
 
 from onnxport.errors import BuildError
-from onnxport.image.memory import Key, place
+from onnxport.image.memory import Key, alone, place
 from onnxport.image.parts import Platform
 from onnxport.image.store import Store
 
@@ -89,11 +89,12 @@ def fetch_wheels(target: Target, store: Store, tell: Tell) -> tuple[Path, ...]:
     pins = serving_set(target.minor)
     key = {**target.key, "pins": [pin.line for pin in pins]}
     folder = place(store, "wheels", key)
-    found = _checked(folder, pins)
-    if found is None:
-        tell(f"fetching {len(pins)} libraries for {target}")
-        _download(pins, target, folder)
+    with alone(store, "wheels"):
         found = _checked(folder, pins)
+        if found is None:
+            tell(f"fetching {len(pins)} libraries for {target}")
+            _download(pins, target, folder)
+            found = _checked(folder, pins)
     if found is None:
         raise BuildError(f"{folder} changes while it is read; build again")
     return found
