@@ -29,6 +29,8 @@ def test_the_defaults_cost_what_the_table_says() -> None:
     assert item(told, "machines (t3.small)") == Range(*[0.0832 / 4 * HOURS] * 3)
     assert item(told, "gp3").expected == pytest.approx(16 * 0.08)
     assert item(told, "IPv4").expected == pytest.approx(0.005 * HOURS)
+    assert item(told, "logs").expected == pytest.approx(0.5 * 0.5)
+    assert item(estimate(BALANCED), "logs").high == pytest.approx(8 * 5 * 0.5)
     assert not any("balancer" in item.name for item in told.items)
     assert 18 < told.month.low < told.month.expected < told.month.high < 30
 
@@ -127,6 +129,13 @@ def test_a_table_that_is_none_is_refused() -> None:
 def test_a_budget_that_is_kept() -> None:
     assert over_budget(SINGLE, estimate(SINGLE)) is None
     assert over_budget(replace(SINGLE, budget=50.0), estimate(SINGLE)) is None
+
+
+def test_the_expected_cost_is_held_against_the_budget() -> None:
+    told = estimate(SINGLE)
+    expected = told.month.expected
+    assert over_budget(replace(SINGLE, budget=expected), told) is None
+    assert over_budget(replace(SINGLE, budget=expected - 0.01), told) is not None
 
 
 def test_a_budget_that_is_exceeded() -> None:

@@ -90,6 +90,13 @@ def test_init_changes_nothing_that_is_there(tmp_path: Path) -> None:
     assert init(tmp_path).made == ("onnxport.key",)
 
 
+def test_a_link_is_never_written_through(tmp_path: Path) -> None:
+    (tmp_path / "onnxport.key").symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(SettingsError, match=r"onnxport\.key can't be written: File exists"):
+        init(tmp_path)
+    assert not (tmp_path / "elsewhere").exists()
+
+
 def test_flags_are_written_down(tmp_path: Path) -> None:
     flags = {"region": "eu-west-1", "retention_days": 30, "model": 'my "iris".onnx', "keep": None}
     init(tmp_path, flags)
