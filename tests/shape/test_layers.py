@@ -52,7 +52,7 @@ WORLDS = {
     "scipy": ("export",),
     "sklearn": ("export",),
     "starlette": ("server",),
-    "subprocess": ("export", "image"),
+    "subprocess": ("deploy.preflight", "export", "image"),
     "torch": ("export",),
     "uvicorn": ("server",),
     "uvloop": ("server",),
