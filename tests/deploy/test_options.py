@@ -111,7 +111,7 @@ def test_all_are_texts_sorted_and_the_same_each_time() -> None:
 @pytest.mark.parametrize(
     ("strategy", "policy"),
     [
-        ("bluegreen", "AllAtOnce"),
+        ("bluegreen", "RollingWithAdditionalBatch"),
         ("rolling", "RollingWithAdditionalBatch"),
         ("immutable", "Immutable"),
         ("canary", "TrafficSplitting"),

@@ -120,13 +120,16 @@ def _command(intent: Intent) -> Options:
 
 
 def _policy(intent: Intent) -> str:
-    """How a version is deployed in place; with blue/green that happens to an environment that nobody calls yet."""
+    """How a version is deployed in place. With blue/green nobody calls the environment then; if somebody else deploys
+    to it while it is called, several machines stay up.
+    """
     in_place = {
         "rolling": "RollingWithAdditionalBatch",
         "immutable": "Immutable",
         "canary": "TrafficSplitting",
     }
-    return in_place.get(intent.update.strategy, "AllAtOnce")
+    by_default = "RollingWithAdditionalBatch" if intent.is_balanced else "AllAtOnce"
+    return in_place.get(intent.update.strategy, by_default)
 
 
 def _process(intent: Intent) -> Options:
