@@ -1,27 +1,18 @@
-"""onnxport.toml: what --init writes works unedited, and each fault is told with its line and what was meant."""
+"""onnxport.toml and flags: each fault is told with its line, or its flag, and what was meant."""
 
 from __future__ import annotations
 
-import hashlib
-import json
-import stat
-import subprocess
-import tomllib
+import random
 from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
-from onnxport.deploy.access import hash_lines, read_key
 from onnxport.deploy.agreement import architecture_of
-from onnxport.deploy.intent import FREE_TABLES, OPTIONS, TABLES, Instances, Intent
-from onnxport.deploy.positions import key_lines
+from onnxport.deploy.intent import OPTIONS, Instances, Intent
 from onnxport.deploy.reading import read_intent
-from onnxport.deploy.starting import as_toml, init, template
+from onnxport.deploy.starting import as_toml, template
 from onnxport.errors import SettingsError
-from onnxport.keys import new_key, parse_keys
 
 ARN = "arn:aws:acm:us-east-1:123456789012:certificate/0a1b2c3d-0a1b-0a1b-0a1b-0a1b2c3d4e5f"
 
@@ -42,122 +33,6 @@ def refusal(tmp_path: Path, text: str, **flags: Any) -> str:
     return told
 
 
-# -------------------------------------------------------------------------------------------------------------- init
-
-
-def test_what_init_writes_works_unedited(tmp_path: Path) -> None:
-    folder = tmp_path / "My Iris (2)"
-    folder.mkdir()
-    assert init(folder).made == ("onnxport.toml", "onnxport.key", ".gitignore")
-    intent = read_intent(folder / "onnxport.toml")
-    assert intent == Intent(app="my-iris", budget=50.0)
-    key = read_key(intent, folder, {})
-    assert key is not None
-    assert key.startswith("onnxport_")
-
-
-def test_the_key_is_for_its_owner_alone_and_never_in_git(tmp_path: Path) -> None:
-    subprocess.run(["git", "init", "-q", tmp_path], check=True)
-    (tmp_path / ".gitignore").write_text("*.log", "utf-8")
-    init(tmp_path)
-    assert stat.S_IMODE((tmp_path / "onnxport.key").stat().st_mode) == 0o600
-    untracked = subprocess.run(
-        ["git", "status", "--porcelain"], cwd=tmp_path, check=True, capture_output=True, text=True
-    ).stdout
-    assert "onnxport.toml" in untracked
-    assert "onnxport.key" not in untracked
-    assert (tmp_path / ".gitignore").read_text("utf-8") == "*.log\n/onnxport.key\n/.onnxport/\n"
-
-
-def test_a_key_of_a_strange_name_is_ignored_as_it_is_called(tmp_path: Path) -> None:
-    subprocess.run(["git", "init", "-q", tmp_path], check=True)
-    (tmp_path / "onnxport.toml").write_text('app = "iris"\nkey_file = "my key[1]*"\n', "utf-8")
-    init(tmp_path)
-    untracked = subprocess.run(
-        ["git", "status", "--porcelain"], cwd=tmp_path, check=True, capture_output=True, text=True
-    ).stdout
-    assert "my key" not in untracked
-
-
-def test_init_changes_nothing_that_is_there(tmp_path: Path) -> None:
-    init(tmp_path)
-    before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
-    again = init(tmp_path)
-    assert again.made == ()
-    assert again.kept == ("onnxport.toml", "onnxport.key", ".gitignore")
-    assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before
-    (tmp_path / "onnxport.key").unlink()
-    assert init(tmp_path).made == ("onnxport.key",)
-
-
-def test_a_link_is_never_written_through(tmp_path: Path) -> None:
-    (tmp_path / "onnxport.key").symlink_to(tmp_path / "elsewhere")
-    with pytest.raises(SettingsError, match=r"onnxport\.key can't be written: File exists"):
-        init(tmp_path)
-    assert not (tmp_path / "elsewhere").exists()
-
-
-def test_flags_are_written_down(tmp_path: Path) -> None:
-    flags = {"region": "eu-west-1", "retention_days": 30, "model": 'my "iris".onnx', "keep": None}
-    init(tmp_path, flags)
-    intent = read_intent(tmp_path / "onnxport.toml")
-    assert (intent.region, intent.logs.retention_days) == ("eu-west-1", 30)
-    assert (intent.model, intent.budget) == ('my "iris".onnx', 50.0)
-    with pytest.raises(SettingsError, match=r"is here already, and --init changes no file"):
-        init(tmp_path, {"region": "eu-west-2"})
-
-
-def test_flags_that_dont_fit_leave_no_file_behind(tmp_path: Path) -> None:
-    for flags in ({"strategy": "canary"}, {"region": "nowhere"}):
-        with pytest.raises(SettingsError):
-            init(tmp_path, flags)
-    assert list(tmp_path.iterdir()) == []
-
-
-def test_without_auth_no_key_is_made(tmp_path: Path) -> None:
-    (tmp_path / "onnxport.toml").write_text('app = "iris"\nauth = "none"\n', "utf-8")
-    assert init(tmp_path).made == (".gitignore",)
-    assert not (tmp_path / "onnxport.key").exists()
-
-
-def test_a_folder_that_isnt_there_is_told(tmp_path: Path) -> None:
-    with pytest.raises(SettingsError, match=r"onnxport\.toml can't be written: No such file"):
-        init(tmp_path / "nowhere")
-
-
-@pytest.mark.parametrize(
-    ("folder", "app"),
-    [("iris", "iris"), ("2024-Churn_Model", "churn-model"), ("模型", "model"), ("x", "model")],
-)
-def test_the_application_is_called_like_the_folder(tmp_path: Path, folder: str, app: str) -> None:
-    (tmp_path / folder).mkdir()
-    init(tmp_path / folder)
-    assert read_intent(tmp_path / folder / "onnxport.toml").app == app
-
-
-def test_the_template_shows_every_option_with_its_default(tmp_path: Path) -> None:
-    text = template({"app": "iris"})
-    bare = [line for line in text.splitlines() if " = " in line and not line.startswith("[")]
-    assert len(bare) == len(OPTIONS) + len(FREE_TABLES)
-    heads = {f"[{table}]" for table in (*TABLES, *FREE_TABLES)}
-    assert heads <= {line.partition("  #")[0] for line in text.splitlines()}
-    everything = "\n".join(
-        line.removeprefix("# ") if line in bare else line for line in text.splitlines()
-    )
-    intent = read(tmp_path, everything)
-    assert intent == Intent(
-        app="iris",
-        budget=50.0,
-        server=(("ONNXPORT_WORKERS", "2"),),
-        tags=(("team", "forecasting"),),
-    )
-
-
-def test_a_file_that_says_nothing_of_keys_asks_for_keys(tmp_path: Path) -> None:
-    assert read(tmp_path, 'app = "iris"').auth == "keys"
-    assert read(tmp_path, 'app = "iris"\nauth = "none"').auth == "none"
-
-
 def test_the_defaults_are_the_promised_ones() -> None:
     intent = Intent(app="iris")
     assert (intent.instances.layout, intent.instances.types) == ("single", ("t3.small",))
@@ -169,7 +44,9 @@ def test_the_defaults_are_the_promised_ones() -> None:
     )
 
 
-# ------------------------------------------------------------------------------------------------------------ reading
+def test_a_file_that_says_nothing_of_keys_asks_for_keys(tmp_path: Path) -> None:
+    assert read(tmp_path, 'app = "iris"').auth == "keys"
+    assert read(tmp_path, 'app = "iris"\nauth = "none"').auth == "none"
 
 
 def test_flags_go_before_the_file(tmp_path: Path) -> None:
@@ -385,6 +262,41 @@ def _as_toml(text: str) -> str:
     )
 
 
+_PIECES = (
+    '"',
+    "'",
+    '"""',
+    "[",
+    "]]",
+    "{",
+    "=",
+    ".",
+    ",",
+    "\n",
+    "#",
+    "\\",
+    "nan",
+    "\x00",
+    "é",
+    "[tags]",
+    "9" * 30,
+)
+
+
+@pytest.mark.parametrize("seed", range(200))
+def test_whatever_a_file_holds_is_told_in_a_sentence(tmp_path: Path, seed: int) -> None:
+    """What --init writes, with a slip of the pen or three."""
+    dice = random.Random(seed)
+    text = template({option.name: option.default for option in OPTIONS} | {"app": "iris"})
+    for _ in range(dice.randint(1, 3)):
+        at = dice.randrange(len(text))
+        text = text[:at] + dice.choice((*_PIECES, "")) + text[at + dice.choice((0, 0, 1, 30)) :]
+    try:
+        read(tmp_path, text)
+    except SettingsError:
+        refusal(tmp_path, text)
+
+
 def test_every_option_can_be_given_both_ways(tmp_path: Path) -> None:
     flags = [option.flag for option in OPTIONS]
     assert len({*flags}) == len(flags)
@@ -414,127 +326,3 @@ def test_every_option_can_be_given_both_ways(tmp_path: Path) -> None:
 )
 def test_the_processor_of_an_instance_type(name: str, architecture: str) -> None:
     assert architecture_of(name) == architecture
-
-
-# ---------------------------------------------------------------------------------------------------------- positions
-
-_TEXTS = st.text(st.characters(codec="utf-8", exclude_categories=["Cc", "Cs"]), max_size=8)
-_VALUES = st.one_of(
-    _TEXTS.map(lambda t: json.dumps(t, ensure_ascii=False)),
-    st.sampled_from(["'a # [b] \"'", '"""\n[a]\n# "x" = 1\n"""', "'''\nk = '1'\n'''", '""', "''"]),
-    st.sampled_from(
-        ['"""a""""', "'''b'''''", '"""\\"""" ', "1.5", "-0x_1".replace("_", ""), "inf"]
-    ),
-    st.sampled_from(["1979-05-27 07:32:00", "true", '[\n1, # ]\n[2, "]"],\n]', "[]", "{ }"]),
-).filter(lambda v: _is_toml(f"a = {v}"))
-_KEYS = st.one_of(
-    st.from_regex(r"[A-Za-z0-9_-]{1,4}", fullmatch=True),
-    _TEXTS.map(lambda t: json.dumps(t, ensure_ascii=False)),
-    st.sampled_from(
-        ["'a.b'", '"a.b"', '"\\u0061"', '"\\U0001F600"', '"\\\\U0001F600"', "''", '"#"']
-    ),
-)
-
-
-def _is_toml(text: str) -> bool:
-    try:
-        tomllib.loads(text)
-    except tomllib.TOMLDecodeError:
-        return False
-    return True
-
-
-@given(
-    st.lists(st.tuples(st.booleans(), st.lists(_KEYS, min_size=1, max_size=3), _VALUES), max_size=8)
-)
-def test_the_line_of_each_key_is_known(parts: list[tuple[bool, list[str], str]]) -> None:
-    """Against a document of which it is known, by the way it was written, where each key begins."""
-    text = ""
-    table: tuple[str, ...] = ()
-    wanted: dict[tuple[str, ...], int] = {}
-    for is_head, keys, value in parts:
-        names = tuple(next(iter(tomllib.loads(f"{key} = 1"))) for key in keys)
-        statement = f"[ {' . '.join(keys)} ]" if is_head else f"{' . '.join(keys)} = {value}"
-        grown = f"{text}# [x] = 'y\n{statement}  # \"\n\n"
-        if not _is_toml(grown):
-            continue
-        table, path = (names, names) if is_head else (table, (*table, *names))
-        start = 1 if is_head else len(table) + 1
-        for length in range(start, len(path) + 1):
-            wanted.setdefault(path[:length], text.count("\n") + 2)
-        text = grown
-    assert key_lines(text) == wanted
-    assert key_lines(text.replace("\n", "\r\n")) == wanted
-
-
-def test_the_lines_inside_of_inline_tables() -> None:
-    text = 'a = [\n  { b = 1,\n c = { "d" = [\n1] } },\n]\n[[e]]\nf = 1\n[[e]]\nf = 2\n'
-    assert key_lines(text.replace(",\n c", ", c")) == {
-        ("a",): 1,
-        ("a", "b"): 2,
-        ("a", "c"): 2,
-        ("a", "c", "d"): 2,
-        ("e",): 5,
-        ("e", "f"): 6,
-    }
-
-
-# -------------------------------------------------------------------------------------------------------------- keys
-
-
-def test_only_hashes_leave_the_machine(tmp_path: Path) -> None:
-    init(tmp_path)
-    other = new_key("alice")
-    (tmp_path / "callers").write_text(f"# callers\n{other.line}\n", "utf-8")
-    intent = read_intent(tmp_path / "onnxport.toml", {"more_keys": "callers"})
-    key = read_key(intent, tmp_path, {})
-    assert key is not None
-    lines = hash_lines(intent, tmp_path, key)
-    assert lines == (other.line, f"deploy:{hashlib.sha256(key.encode()).hexdigest()}")
-    assert not any(secret in line for line in lines for secret in (key, other.key))
-    assert parse_keys(",".join(lines), source="x").find(key.encode()) == "deploy"
-
-
-def test_a_pipeline_gives_the_key_by_its_variable(tmp_path: Path) -> None:
-    key = new_key().key
-    assert read_key(Intent(app="iris"), tmp_path, {"ONNXPORT_API_KEY": key}) == key
-    (tmp_path / "onnxport.key").write_text("the-key-of-the-file", "utf-8")
-    environment = {"ONNXPORT_API_KEY": key}
-    assert read_key(Intent(app="iris"), tmp_path, environment) == "the-key-of-the-file"
-
-
-def test_without_auth_there_is_no_key(tmp_path: Path) -> None:
-    intent = Intent(app="iris", auth="none")
-    assert read_key(intent, tmp_path, {"ONNXPORT_API_KEY": "x" * 40}) is None
-    assert hash_lines(intent, tmp_path, None) == ()
-
-
-@pytest.mark.parametrize(
-    ("content", "told"),
-    [
-        (b"", "holds no API key"),
-        (b"short", "holds no API key"),
-        (b"two words of a certain length", "holds no API key"),
-        ("schlüssel-schlüssel".encode(), "holds no API key"),
-        (b"a-line-of-some-length\nand-another-one", "holds no API key"),
-        (b"\xff" * 40, "is no text file"),
-        (new_key("a").line.encode(), "belong in the file of more_keys"),
-    ],
-    ids=range(7),
-)
-def test_what_cant_be_a_key_is_refused_and_never_told(
-    tmp_path: Path, content: bytes, told: str
-) -> None:
-    (tmp_path / "onnxport.key").write_bytes(content)
-    with pytest.raises(SettingsError) as caught:
-        read_key(Intent(app="iris"), tmp_path, {})
-    assert told in str(caught.value)
-    assert not content or content.decode("latin-1") not in str(caught.value)
-
-
-def test_a_missing_key_says_what_to_do(tmp_path: Path) -> None:
-    with pytest.raises(SettingsError, match="make one with `onnxport deploy --init`"):
-        read_key(Intent(app="iris"), tmp_path, {})
-    intent = Intent(app="iris", more_keys="callers")
-    with pytest.raises(SettingsError, match=r"^callers isn't here"):
-        hash_lines(intent, tmp_path, "x" * 20)
