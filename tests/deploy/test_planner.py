@@ -46,6 +46,7 @@ BARE = Observed(
     registry="123456789012.dkr.ecr.eu-central-1.amazonaws.com",
     platform=PLATFORM,
 )
+MACHINE = frozenset({"arn:aws:iam::aws:policy/AWSElasticBeanstalkWebTier", "onnxport-pull-image"})
 POLICIES = frozenset(
     f"arn:aws:iam::aws:policy/{name}"
     for name in (
@@ -80,7 +81,10 @@ def grounded(intent: Intent = INTENT) -> Observed:
         application=Application("iris", "arn", shared_tags(intent)),
         has_bucket=True,
         repository=Repository(NAMES.repository, arn, uri, shared_tags(intent), frozenset({DIGEST})),
-        roles={role: Role(role, "arn", tags), service: Role(service, "arn", tags, POLICIES)},
+        roles={
+            role: Role(role, "arn", tags, MACHINE),
+            service: Role(service, "arn", tags, POLICIES),
+        },
         profiles={role: Profile(role, "arn", (role,), tags)},
         versions=(version("v-20261101-000000-abababab", intent, uri),),
     )
@@ -269,6 +273,10 @@ def test_a_role_that_a_crash_left_without_policies_is_completed() -> None:
     told = plan(replace(grounded(), roles=bare))
     assert told.steps[0].action == "create_role"
     assert told.steps[0].arguments["name"] == role
+
+
+def test_a_crash_between_role_and_profile_makes_the_profile_alone() -> None:
+    assert actions(plan(replace(grounded(), profiles={})))[0] == "create_profile"
 
 
 def test_the_accounts_own_service_role_is_used_as_it_is() -> None:

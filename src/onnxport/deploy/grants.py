@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import Any
 
+PULL = "onnxport-pull-image"  # the name of the policy inside the machines' role
 _VERSION = "2012-10-17"
 _WEB_TIER = "AWSElasticBeanstalkWebTier"
 _SERVICE = (

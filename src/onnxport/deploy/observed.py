@@ -84,7 +84,7 @@ class Repository:
 
 @dataclass(frozen=True, slots=True)
 class Role:
-    """An IAM role. policies: ARNs of the managed ones that are attached."""
+    """An IAM role. policies: ARNs of the managed ones that are attached, and names of those inside."""
 
     name: str
     arn: str

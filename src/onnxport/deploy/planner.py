@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from onnxport.deploy import steps
 from onnxport.deploy.drift import Drift, drift
 from onnxport.deploy.grants import (
+    PULL,
     machine_policies,
     machine_trust,
     pull_policy,
@@ -167,7 +168,9 @@ def _machine_role(wanted: Wanted, observed: Observed) -> Iterator[Step]:
     if intent.roles.instance_profile:
         _must_be_ours(profile is None, "roles.instance_profile", name)
         return
-    if name not in observed.roles or profile is None or not profile.roles:
+    policies = machine_policies(account.partition)
+    role, complete = observed.roles.get(name), {*policies, *((PULL,) if wanted.in_ecr else ())}
+    if role is None or not role.policies >= complete:
         repository = wanted.names.repository
         pull = pull_policy(account.partition, account.region, account.id, repository)
         yield steps.create_role(
@@ -176,10 +179,11 @@ def _machine_role(wanted: Wanted, observed: Observed) -> Iterator[Step]:
             if wanted.in_ecr
             else "the machines' own: WebTier",
             trust=machine_trust(account.partition),
-            policies=machine_policies(account.partition),
+            policies=policies,
             inline=pull if wanted.in_ecr else None,
             tags=own_tags(intent),
         )
+    if profile is None or not profile.roles:
         yield steps.create_profile(name, name, own_tags(intent))
 
 

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 from botocore import exceptions as botocore
-from botocore.exceptions import BotoCoreError, ClientError
+from botocore.exceptions import ClientError
 from botocore.parsers import ResponseParserError
 
 from onnxport.errors import DeployError, shorten

@@ -188,7 +188,8 @@ def read_role(cloud: Cloud, name: str) -> Role | None:
     with told(f"read the role {name}"), absent_is_fine("NoSuchEntity"):
         found = cloud.iam.get_role(RoleName=name)["Role"]
         attached = cloud.iam.list_attached_role_policies(RoleName=name)["AttachedPolicies"]
-        policies = frozenset(policy["PolicyArn"] for policy in attached)
+        inside = cloud.iam.list_role_policies(RoleName=name)["PolicyNames"]
+        policies = frozenset([*(policy["PolicyArn"] for policy in attached), *inside])
         return Role(name, found["Arn"], _tags(found.get("Tags", [])), policies)
     return None
 

@@ -8,10 +8,10 @@ from typing import Any
 
 from onnxport.deploy.aws.beanstalk import tag_list
 from onnxport.deploy.aws.session import Cloud, absent_is_fine, told
+from onnxport.deploy.grants import PULL
 
 _GONE = "NoSuchEntity"
 _MADE = "EntityAlreadyExists"
-_INLINE = "onnxport-pull-image"
 
 
 def create_role(
@@ -39,7 +39,7 @@ def create_role(
             cloud.iam.attach_role_policy(RoleName=name, PolicyArn=policy)
         if inline is not None:
             cloud.iam.put_role_policy(
-                RoleName=name, PolicyName=_INLINE, PolicyDocument=json.dumps(inline)
+                RoleName=name, PolicyName=PULL, PolicyDocument=json.dumps(inline)
             )
 
 
