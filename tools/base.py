@@ -115,8 +115,17 @@ def download(raw: Path, sources: str) -> bool:
         )
         return False
     if done.returncode != 0:
-        print(f"tools/base.py: mmdebstrap failed; it said:\n{done.stderr[-2000:]}", file=sys.stderr)
+        print(f"tools/base.py: {why(done.stderr)}", file=sys.stderr)
     return done.returncode == 0
+
+
+def why(said: str) -> str:
+    if "Unable to locate package" in said:
+        return (
+            f"this machine's package sources have no Python 3.{MINOR}, which runs here; "
+            "make clean, then make PYTHON=/usr/bin/python3 base"
+        )
+    return f"mmdebstrap failed; it said:\n{said[-2000:]}"
 
 
 def write_base(raw: Path, folder: Path) -> int:

@@ -126,9 +126,7 @@ def _proven(
     )  # brings onnxruntime, which the other way doesn't need
 
     session = open_session(model)  # on the runtime that runs here, since the image's can't
-    return _Libraries(
-        full, session.runtime_version, (f"{kept}: nothing of this platform can be tried here",)
-    )
+    return _Libraries(full, session.runtime_version, (f"{kept}: {target} can't be tried here",))
 
 
 def _pinned_runtime(target: Target) -> str:
