@@ -3,11 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
+from sklearn.datasets import load_iris
+from sklearn.linear_model import LogisticRegression
 
+import onnxport
 from tests import programs
 from tests.deploy.fake_aws.process import FakeAws
+from tests.deploy.projects import Account, Project
+from tests.deploy.servers import LiveAws
+from tests.image import bases
 
 
 @pytest.fixture(scope="session")
@@ -25,9 +32,56 @@ def fake_aws(_running_fake: FakeAws) -> Iterator[FakeAws]:
     """
     _running_fake.reset()
     yield _running_fake
+    _check_calls(_running_fake)
+
+
+def _check_calls(fake: FakeAws) -> None:
     unknown = [
         f"{one['service']} {one['operation']}: {one['error']}"
-        for one in _running_fake.calls()
-        if one["status"] in (500, 501) and one["error"] != "InternalFailure"
+        for one in fake.calls()
+        if one["status"] == 501
     ]
     assert unknown == [], "calls that the fake can't answer"
+
+
+# ------------------------------------------------------------------------------------- with machines that really serve
+
+
+@pytest.fixture(scope="session")
+def _running_live(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LiveAws]:
+    programs.program("docker-registry")
+    with LiveAws(tmp_path_factory.mktemp("live-aws")) as fake:
+        yield fake
+
+
+@pytest.fixture
+def live_aws(_running_live: LiveAws) -> Iterator[LiveAws]:
+    """The fake as new, with machines: the model of a deployed image answers at the environment's CNAME."""
+    _running_live.reset()
+    yield _running_live
+    _check_calls(_running_live)
+
+
+@pytest.fixture(scope="session")
+def models(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """Three versions of a model, which answer differently."""
+    X, y = load_iris(return_X_y=True, as_frame=True)
+    folder = tmp_path_factory.mktemp("models")
+    paths = {}
+    for version, strength in (("1.0", 0.1), ("2.0", 1.0), ("3.0", 10.0)):
+        paths[version] = folder / f"iris-{version}.onnx"
+        fitted = LogisticRegression(C=strength, max_iter=1000).fit(X, y)
+        onnxport.save(fitted, paths[version], X, y, name="iris", version=version)
+    return paths
+
+
+@pytest.fixture
+def project(tmp_path: Path, live_aws: LiveAws, models: dict[str, Path], root: Path) -> Project:
+    """A folder with version 1.0 of the model, an onnxport.toml and a key."""
+    return Project(tmp_path, live_aws, models, bases.slim(root))
+
+
+@pytest.fixture
+def account(live_aws: LiveAws) -> Account:
+    """What is in the account."""
+    return Account(live_aws)

@@ -7,11 +7,11 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-import boto3
 import botocore
 import pytest
 from botocore.exceptions import ClientError
 
+from tests.deploy.account import client, profile
 from tests.deploy.fake_aws.process import FakeAws
 
 STACK = "64bit Amazon Linux 2015.03 v2.0.0 running Tomcat 8 Java 8"
@@ -55,17 +55,6 @@ def eb(fake_aws: FakeAws) -> Any:
     return client(fake_aws, "elasticbeanstalk")
 
 
-def client(fake: FakeAws, service: str) -> Any:
-    return boto3.client(
-        service,
-        endpoint_url=fake.url,
-        region_name="eu-central-1",
-        aws_access_key_id=fake.env["AWS_ACCESS_KEY_ID"],
-        aws_secret_access_key=fake.env["AWS_SECRET_ACCESS_KEY"],
-        config=botocore.config.Config(retries={"max_attempts": 0}),
-    )
-
-
 class Story:
     """What examples take for granted."""
 
@@ -98,13 +87,13 @@ class Story:
 
     def environment(self) -> None:
         self.versions()
-        _profile(self.fake)
+        profile(self.fake, "web")
         self._create("my-env")
         self.fake.advance(400)
 
     def pair(self) -> None:
         self.versions()
-        _profile(self.fake)
+        profile(self.fake, "web")
         self._create("my-env-blue")
         self._create("my-env-green")
         self.fake.advance(400)
@@ -138,22 +127,13 @@ class Story:
         )
 
 
-def _profile(fake: FakeAws) -> None:
-    iam = client(fake, "iam")
-    principal = {"Effect": "Allow", "Principal": {"Service": "ec2.amazonaws.com"}}
-    trust = {"Version": "2012-10-17", "Statement": [{**principal, "Action": "sts:AssumeRole"}]}
-    iam.create_role(RoleName="web", AssumeRolePolicyDocument=json.dumps(trust))
-    iam.create_instance_profile(InstanceProfileName="web")
-    iam.add_role_to_instance_profile(InstanceProfileName="web", RoleName="web")
-
-
 def _call(eb: Any, operation: str) -> Callable[..., dict[str, Any]]:
     names = {api: method for method, api in eb.meta.method_to_api_mapping.items()}
     found: Callable[..., dict[str, Any]] = getattr(eb, names[operation])
     return found
 
 
-def _input(eb: Any, operation: str, example: dict[str, Any]) -> dict[str, Any]:
+def _input(eb: Any, example: dict[str, Any]) -> dict[str, Any]:
     """The example's, with the id that our environment really has."""
     given: dict[str, Any] = dict(example.get("input", {}))
     if "EnvironmentId" in given:
@@ -185,7 +165,7 @@ def test_an_official_example_is_taken_and_answered(
 ) -> None:
     before = _BEFORE.get(operation, () if operation in _NOTHING else ("environment",))
     Story(fake_aws, eb).tell(*before)
-    answer = _call(eb, operation)(**_input(eb, operation, example))
+    answer = _call(eb, operation)(**_input(eb, example))
     assert list(missing(example.get("output", {}), answer)) == []
 
 
@@ -231,14 +211,7 @@ def test_what_botocore_lets_pass_is_held_to_the_model(
 
 
 def test_a_missing_parameter_is_named(fake_aws: FakeAws) -> None:
-    unchecked = boto3.client(
-        "elasticbeanstalk",
-        endpoint_url=fake_aws.url,
-        region_name="eu-central-1",
-        aws_access_key_id="AKIAFAKEFAKEFAKEFAKE",
-        aws_secret_access_key="x",
-        config=botocore.config.Config(parameter_validation=False, retries={"max_attempts": 0}),
-    )
+    unchecked = client(fake_aws, "elasticbeanstalk", parameter_validation=False)
     with pytest.raises(ClientError, match=r"'applicationName'.*must not be null"):
         unchecked.create_application()
 

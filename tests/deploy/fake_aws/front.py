@@ -109,8 +109,8 @@ class Front:
             chunks, held[:] = [], ["500", []]
             seen.error = f"{type(err).__name__}: {err}"
         seen.status = int(held[0].split(" ")[0])
-        if seen.status == 500 or seen.status == 501:
-            seen.error = seen.error or "not implemented"
+        if seen.status in (500, 501):
+            seen.status, seen.error = 501, seen.error or "not implemented"
             print(f"fake AWS can't {seen.service} {seen.operation}: {seen.error}", file=sys.stderr)
             return _error(seen, "NotImplemented", 501, f"fake AWS: {seen.error}", start)
         start(*held)

@@ -89,6 +89,9 @@ def _method(
     world: World, name: str, deed: Callable[[Call], Answer]
 ) -> Callable[[EBResponse], ActionResult]:
     def answer(response: EBResponse) -> ActionResult:
+        _ = (
+            response.elasticbeanstalk_backend
+        )  # only those that were asked for are searched for tags
         request_id = str(uuid.uuid4())
         response.response_headers[_ID_HEADER] = request_id
         parameters = _plain(response.params)

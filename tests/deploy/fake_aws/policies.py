@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import fnmatch
 import json
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 from moto.iam.models import IAMBackend, ManagedPolicy, iam_backends
@@ -43,17 +43,17 @@ def role_of_profile(account: str, profile: str) -> str | None:
 
 def role_allows(account: str, role: str, action: str, resource: str = "*") -> bool:
     """Whether the role's policies allow the action on the resource."""
-    effects = [
-        statement.get("Effect")
-        for statement in _statements(account, role)
-        if _fits(statement, action, resource)
-    ]
-    return "Allow" in effects and "Deny" not in effects
+    return judge(_statements(account, role), action, resource)
 
 
 def policy_allows(account: str, policy: str, action: str, resource: str = "*") -> bool:
     """Whether one policy, by its ARN, allows the action."""
     statements = _of_document(_current(iam_backends[account]["aws"].get_policy(policy)))
+    return judge(statements, action, resource)
+
+
+def judge(statements: Iterable[dict[str, Any]], action: str, resource: str) -> bool:
+    """Whether one of the statements allows it, and none denies it."""
     effects = [one.get("Effect") for one in statements if _fits(one, action, resource)]
     return "Allow" in effects and "Deny" not in effects
 
