@@ -113,6 +113,17 @@ def test_pip_is_found_to_be_taken_away(store: Store, tmp_path: Path) -> None:
     }
 
 
+def test_what_upper_layers_hide_isnt_taken_away_again(store: Store, tmp_path: Path) -> None:
+    site = "usr/lib/python3.11/site-packages"
+    lower = bases.layer(bases.files() | {f"{site}/pip/x.py": b"", f"{site}/wheel/x.py": b""})
+    gone = bases.layer({f"{site}/.wh.pip": b""})
+    empty = bases.layer({f"{site}/setuptools/x.py": b"", f"{site}/.wh..wh..opq": b""})
+    one = opened(store, bases.save(tmp_path / "1.tar", [lower, gone]))
+    all_ = opened(store, bases.save(tmp_path / "2.tar", [lower, empty]))
+    assert one.interpreter.unwanted == (f"{site}/wheel",)
+    assert all_.interpreter.unwanted == (f"{site}/setuptools",)
+
+
 def test_debian_packages_are_listed(store: Store, tmp_path: Path) -> None:
     status = b"Package: libc6\nVersion: 2.36-9\nArchitecture: amd64\n\nPackage: broken\n\n"
     more = b"Package: zlib1g\nArchitecture: amd64\nVersion: 1:1.2\n"
