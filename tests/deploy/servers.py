@@ -1,4 +1,4 @@
-"""Machines for the fake: each environment runs its image's model in a real server, behind an address that can be swapped.
+"""Machines for the fake: each environment runs its image's model in a real server, behind an address that swaps.
 
 `python -m tests.deploy.servers FOLDER` is the fake with them.
 """
@@ -41,15 +41,20 @@ class Address:
             threading.Thread(target=self._forward, args=(caller,), daemon=True).start()
 
     def _forward(self, caller: socket.socket) -> None:
-        with contextlib.suppress(OSError), caller:
-            with socket.create_connection(("127.0.0.1", self.target)) as server:
-                pairs = {caller: server, server: caller}
-                while True:
-                    for ready in select.select(list(pairs), [], [], 60)[0]:
-                        data = ready.recv(65536)
-                        if not data:
-                            return
-                        pairs[ready].sendall(data)
+        with (
+            contextlib.suppress(OSError),
+            caller,
+            socket.create_connection(("127.0.0.1", self.target)) as server,
+        ):
+            pairs = {caller: server, server: caller}
+            for one in pairs:
+                one.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            while True:
+                for ready in select.select(list(pairs), [], [], 60)[0]:
+                    data = ready.recv(65536)
+                    if not data:
+                        return
+                    pairs[ready].sendall(data)
 
 
 @dataclass
@@ -179,11 +184,13 @@ def main(folder: Path, rate: float) -> None:
     from tests.deploy.fake_aws.docker_registry import docker_registry
     from tests.deploy.fake_aws.serving import serving, stopped
 
-    with docker_registry(folder / "registry") as registry:
-        with serving(0, registry, rate=rate, fleet=lambda world: Servers(world, folder)) as world:
-            print(f"fake AWS on {world.url} registry {registry}", flush=True)
-            stopped()
-            world.fleet.reset()
+    with (
+        docker_registry(folder / "registry") as registry,
+        serving(0, registry, rate=rate, fleet=lambda world: Servers(world, folder)) as world,
+    ):
+        print(f"fake AWS on {world.url} registry {registry}", flush=True)
+        stopped()
+        world.fleet.reset()
 
 
 if __name__ == "__main__":

@@ -1,0 +1,107 @@
+"""`onnxport rollback`: back to the version before, by a swap, anew, in place, or by an abort."""
+
+from __future__ import annotations
+
+import re
+import time
+
+from tests.deploy.projects import Account, Project
+from tests.deploy.servers import LiveAws
+
+
+def test_back_and_forth_without_a_kept_environment(project: Project, account: Account) -> None:
+    url = project.deploy()["url"]
+    project.use("2.0")
+    project.deploy()
+    assert project.served(url) == "2.0"
+    done = project.run("rollback", "--yes", "--json")
+    assert done.code == 0, done.stderr
+    assert "create_environment" in [step["action"] for step in done.told["plan"]["steps"]]
+    assert project.served(url) == "1.0"
+    assert len(account.environments()) == 1
+    assert project.run("rollback", "--yes").code == 0  # back from going back
+    assert project.served(url) == "2.0"
+    assert project.run("deploy", "--dry-run").stdout.count("nothing is to change") == 1
+
+
+def test_a_kept_environment_is_swapped_back_at_once(project: Project, account: Account) -> None:
+    url = project.deploy("--keep")["url"]
+    project.use("2.0")
+    project.deploy("--keep")
+    done = project.run("rollback", "--yes", "--json", "--keep")
+    assert done.code == 0, done.stderr
+    actions = [step["action"] for step in done.told["plan"]["steps"]]
+    assert actions == ["verify", "point", "watch", "write_record"]
+    assert project.served(url) == "1.0"
+    assert sorted(account.environments()) == ["iris-blue", "iris-green"]
+
+
+def test_in_place_the_former_version_comes_back(project: Project, account: Account) -> None:
+    url = project.deploy("--strategy", "immutable")["url"]
+    project.use("2.0")
+    project.deploy("--strategy", "immutable")
+    done = project.run("rollback", "--yes", "--strategy", "immutable")
+    assert done.code == 0, done.stderr
+    assert project.served(url) == "1.0"
+    assert list(account.environments()) == ["iris-blue"]
+
+
+def test_a_version_may_be_named(project: Project, account: Account) -> None:
+    url = project.deploy()["url"]
+    for version in ("2.0", "3.0"):
+        project.use(version)
+        project.deploy()
+    first = account.versions()[-1]
+    assert project.run("rollback", "--yes", "--to", first).code == 0
+    assert project.served(url) == "1.0"
+    unknown = project.run("rollback", "--yes", "--to", "v-0")
+    assert unknown.code == 1
+    assert "v-0 is gone" in unknown.sentence
+
+
+def test_an_update_that_goes_on_is_aborted(
+    project: Project, account: Account, live_aws: LiveAws
+) -> None:
+    url = project.deploy("--strategy", "immutable")["url"]
+    project.use("2.0")
+    live_aws.rate(5)
+    stopped = project.stop_at(
+        r"\] put version .* on iris-blue", "deploy", "--yes", "--strategy", "immutable"
+    )
+    assert stopped is not None
+    deadline = time.monotonic() + 30
+    while account.environments()["iris-blue"]["Status"] != "Updating":
+        if time.monotonic() > deadline:  # killed before it was asked for
+            assert project.stop_at(
+                r"UpdateEnvironment|update", "deploy", "--yes", "--strategy", "immutable"
+            )
+        time.sleep(0.2)
+    busy = project.run("status", "--json")
+    assert busy.told["environments"][0]["state"] == "Updating"
+    done = project.run("rollback", "--yes")
+    live_aws.rate(100)
+    assert done.code == 0, done.stderr
+    assert re.search("abort", done.stdout)
+    assert project.served(url) == "1.0"
+
+
+def test_with_nothing_before_it_says_so(project: Project) -> None:
+    none = project.run("rollback", "--yes")
+    assert none.code == 1
+    assert "isn't deployed" in none.sentence
+    project.deploy()
+    first = project.run("rollback", "--yes")
+    assert first.code == 1
+    assert "no version before" in first.sentence
+
+
+def test_a_rollback_that_is_killed_goes_on(project: Project, account: Account) -> None:
+    url = project.deploy()["url"]
+    project.use("2.0")
+    project.deploy()
+    assert project.stop_at("done: swap", "rollback", "--yes") is not None
+    assert project.served(url) == "1.0"
+    project.use("1.0")
+    project.deploy()
+    assert len(account.environments()) == 1
+    assert project.served(url) == "1.0"
