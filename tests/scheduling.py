@@ -31,6 +31,7 @@ LONG = (
     "tests/export/test_text.py",
     "tests/export/test_meta_estimators.py",
     "tests/shape/test_serving_install.py",
+    "tests/image/test_build.py",
 )
 
 
