@@ -3,11 +3,12 @@
 - ```python blocks share one namespace. With a file's name after the language they become that file instead.
 - ```bash blocks run line by line (a backslash joins lines). `onnxport serve`, `onnxport demo`, `make demo` and
   `uvicorn` start a server on a free port, which ends the one before; the port that the page names for it then leads
-  there, in later blocks too. Other lines of `onnxport`, `curl`, `echo`, `python` and `cat` run in bash and must end
-  with 0, or with another code in a block marked ```bash fails.
+  there, in later blocks too. Other lines of `onnxport`, `curl`, `echo`, `python`, `openssl` and `cat` run in bash and
+  must end with 0, or with another code in a block marked ```bash fails.
 - ```javascript blocks run in node, as modules.
 - Blocks marked `output` (```text output, ```json output) stand in what the block before them printed; … is anything.
-- `make TARGET` must be a target of the Makefile, and `pip install '.[EXTRA]'` an extra; neither is run.
+- `make TARGET` must be a target of the Makefile, and `pip install '.[EXTRA]'` an extra; neither is run, but that
+  `make base` puts the base image where it belongs.
   `git clone`, `cd` and `. .venv/bin/activate` are passed over. Any other line is a fault: the pages and this list
   grow together.
 
@@ -30,11 +31,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from tests.image import bases
 from tests.serving import ServerProcess
 
 DEFAULT_PORT = "8000"
 PASSED_OVER = frozenset({".", "cd", "git"})
-RUN = frozenset({"cat", "curl", "echo", "onnxport", "python"})
+RUN = frozenset({"cat", "curl", "echo", "onnxport", "openssl", "python"})
 
 
 @dataclass(frozen=True)
@@ -123,6 +125,10 @@ class Reader:
         makefile = (self._root / "Makefile").read_text("utf-8")
         for target in targets:
             assert re.search(rf"^{re.escape(target)}:", makefile, re.MULTILINE), target
+        if "base" in targets:
+            base = bases.slim(self._root)
+            (self._folder / "build").mkdir()
+            (self._folder / "build" / base.name).symlink_to(base)
         if "demo" in targets:
             ports = [word.removeprefix("PORT=") for word in words if word.startswith("PORT=")]
             port = ports[0] if ports else DEFAULT_PORT
@@ -177,7 +183,9 @@ class Reader:
             "fail-with-body\nsilent\n", "utf-8"
         )  # an error status is a fault
         path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}"
-        return {**os.environ, "PATH": path, "CURL_HOME": str(self._folder)}
+        cache = str(self._root / "build" / "image-cache")
+        told = {"PATH": path, "CURL_HOME": str(self._folder), "XDG_CACHE_HOME": cache}
+        return {**os.environ, **told}
 
     def _moved(self, text: str) -> str:
         """The ports that the page names, as the ports where its servers listen."""
