@@ -90,6 +90,19 @@ def test_an_answer_that_was_lost_is_asked_for_again(plain: str, name: str, image
     assert lost == [BLOBS, MANIFESTS]
 
 
+def test_a_tag_that_cant_be_moved_may_be_ours_already(plain: str, name: str, image: Image) -> None:
+    """The answer to the first try was lost, and the second is refused."""
+
+    def lose(request: Request) -> None:
+        proxy.forward(request, silent=True)
+        request.hang_up()
+
+    stay = when("PUT", MANIFESTS, lambda one: one.reply(400, _error("TAG_INVALID", "immutable")))
+    with Proxy(plain, once(when("PUT", MANIFESTS, lose)), stay) as proxy:
+        assert push(reference(proxy.address, name), image) == image.digest
+        assert proxy.count("PUT", MANIFESTS) == 2
+
+
 @pytest.mark.parametrize(
     ("status", "method", "part"),
     [
@@ -203,14 +216,20 @@ def test_a_slow_registry_is_left(name: str, image: Image, silent: bool) -> None:
     assert time.monotonic() - start < 5
 
 
-def test_an_upload_that_nobody_takes_is_left(plain: str, name: str, store: Store) -> None:
+@pytest.mark.parametrize("pause", [0.05, 2.0], ids=["slowly", "never"])
+def test_an_upload_that_is_taken_slowly_or_never_is_left(
+    plain: str, name: str, store: Store, pause: float
+) -> None:
     image = made.image(store, os.urandom(8_000_000))
 
     def dawdle(request: Request) -> None:
-        time.sleep(2)
+        for _ in range(40):
+            time.sleep(pause)
+            if pause > 1 or not request.rfile.read1(1 << 16):
+                break
         request.hang_up()
 
-    impatient = Patience(tries=1, pause=0.01, timeout=0.3)
+    impatient = Patience(tries=1, pause=0.01, timeout=0.3, rate=1 << 26)
     with Proxy(plain, when("PUT", BLOBS, dawdle)) as proxy:
         target = reference(proxy.address, name)
         message = refusal(partial(push, target, image, patience=impatient))
