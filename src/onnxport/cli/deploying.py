@@ -26,6 +26,7 @@ from onnxport.cli.intents import (
     read_told,
 )
 from onnxport.cli.reporting import Reporter, reporting
+from onnxport.errors import DeployError
 
 if TYPE_CHECKING:
     from onnxport.deploy.aws.session import Cloud
@@ -77,12 +78,12 @@ def deploy(
         return _export(told)
     with reporting() as reporter:
         case = _case(told, reporter)
-        plan = _plan(case)
-        if preflight:
-            return _preflight(case, plan, as_json=as_json)
-        _show(plan, as_json=as_json, to_stdout=dry_run)
-        if not dry_run:
-            reporter.stop()
+        plan, complaint = _priced(_plan(case), told.intent)
+    if preflight:
+        return _preflight(case, plan, as_json=as_json)
+    _show(plan, as_json=as_json, to_stdout=dry_run)
+    if complaint:
+        raise DeployError(complaint)
     if dry_run:
         return 0
     if not plan.is_harmless:
@@ -165,20 +166,16 @@ def _plan(case: _Case) -> Plan:
     broken_at = unfinished(case.told.state)
     if broken_at:
         say(f"the last run broke off at {broken_at!r}; this one goes on from what is there")
-    plan = plan_deploy(case.wanted, case.observed, goes_on=broken_at is not None)
-    return _priced(plan, case.told.intent)
+    return plan_deploy(case.wanted, case.observed, goes_on=broken_at is not None)
 
 
-def _priced(plan: Plan, intent: Intent) -> Plan:
-    """The plan with what it costs. Raises DeployError for a plan beyond the budget, before anything is made."""
+def _priced(plan: Plan, intent: Intent) -> tuple[Plan, str | None]:
+    """The plan with what it costs, and a sentence where that is beyond the budget."""
     from onnxport.deploy.cost import estimate, over_budget
-    from onnxport.errors import DeployError
 
     told = estimate(intent)
-    complaint = over_budget(intent, told)
-    if complaint and not plan.is_harmless:
-        raise DeployError(complaint)
-    return dataclasses.replace(plan, cost=told.to_json(), cost_lines=tuple(told.lines()))
+    complaint = None if plan.is_harmless else over_budget(intent, told)
+    return dataclasses.replace(plan, cost=told.to_json(), cost_lines=tuple(told.lines())), complaint
 
 
 def _preflight(case: _Case, plan: Plan, *, as_json: bool) -> int:

@@ -77,11 +77,15 @@ def _name(setting: Setting) -> dict[str, str]:
 
 
 def _is_same(wanted: str, found: str | None) -> bool:
-    """Documents are compared by what they say, and lists by their words: Beanstalk writes them its own way."""
+    """Documents are compared by what they say, lists by their words, roles by their names: Beanstalk writes them its own
+    way.
+    """
     if found is None:
         return wanted == ""
     if wanted == found or wanted.replace(", ", ",") == found.replace(", ", ","):
         return True
+    if found.startswith("arn:") and not wanted.startswith("arn:"):
+        return found.endswith(f"/{wanted}")
     return wanted.startswith("{") and _document(wanted) == _document(found)
 
 

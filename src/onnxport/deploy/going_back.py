@@ -159,8 +159,8 @@ class _Back:
             refuse_taken(self.observed.idle)
         slot: Slot = slot_of(self.names, other) if other else free_slot(self.names, self.slots)
         name = self.names.environment(slot)
-        if any(ending.name == name for ending in self.slots.ending):
-            yield steps.await_gone(name)
+        for ending in self.slots.ending:
+            yield steps.await_gone(ending.name)
         yield steps.create_environment(
             name,
             f"{'/'.join(self.intent.instances.types)}, version {goal.label}",

@@ -252,7 +252,8 @@ class _Change:
 
     def _first(self, other: Environment | None) -> Iterator[Step]:
         """Nobody has the address that callers know."""
-        refuse_taken(self.observed.live)
+        if not self.slots.ending:
+            refuse_taken(self.observed.live)
         slot = free_slot(self.names, self.slots)
         yield from self._create(slot, self.names.live_cname)
         yield self._verify_slot(slot, commits=True)
@@ -315,8 +316,8 @@ class _Change:
 
     def _create(self, slot: Slot, cname: str) -> Iterator[Step]:
         name = self.names.environment(slot)
-        if any(ending.name == name for ending in self.slots.ending):
-            yield steps.await_gone(name)
+        for ending in self.slots.ending:  # it holds its name, and its address
+            yield steps.await_gone(ending.name)
         machines = self.intent.instances
         kind = "behind a load balancer" if self.intent.is_balanced else "single machine"
         yield steps.create_environment(

@@ -154,7 +154,7 @@ def wait_for_health(
     tell: Tell,
     *,
     seconds: float,
-    red_seconds: float = 60.0,
+    red_seconds: float = 120.0,
     checks: int = 2,
 ) -> Verdict:
     """Waits for so many green looks in a row. Red for too long, or no green in time, is a failure.
