@@ -39,12 +39,6 @@ def remember(store: Store, kind: str, key: Key, document: Mapping[str, Any]) -> 
         raise _refused(store, err) from err
 
 
-def forget(store: Store, kind: str, key: Key) -> None:
-    """Takes a note away whose blobs are gone."""
-    with contextlib.suppress(OSError):
-        place(store, kind, key).with_suffix(".json").unlink()
-
-
 @contextlib.contextmanager
 def alone(store: Store, kind: str) -> Iterator[None]:
     """One process at a time makes what the others then find; where a system has no such locks, each makes its own."""

@@ -2,26 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
 from typing import Any
 
-from onnxport.errors import ModelFileError
 from onnxport.image.base_image import BaseImage, Connect, open_base
 from onnxport.image.bytecode import MINOR, can_compile
-from onnxport.image.contents import MODEL, SBOM, Tree, library_tree, package_tree
+from onnxport.image.contents import MODEL, SBOM, Tree, package_tree
 from onnxport.image.labels import created, labels
 from onnxport.image.layers import Entry
+from onnxport.image.libraries import Subject, proven_libraries
 from onnxport.image.memory import Key
 from onnxport.image.order import Order
 from onnxport.image.parts import Platform, digest_of
-from onnxport.image.replay import can_replay, replay
 from onnxport.image.sbom import write_sbom
 from onnxport.image.settings import container_config, model_name
 from onnxport.image.store import Store
-from onnxport.image.wheels import Target, Tell, fetch_wheels, serving_set
+from onnxport.image.wheels import Target, Tell, fetch_wheels
 from onnxport.modelfile import ModelFile
 
 
@@ -63,13 +61,6 @@ class Workshop:
     tell: Tell
 
 
-@dataclass(frozen=True, slots=True)
-class _Libraries:
-    tree: Tree
-    runtime: str
-    notes: tuple[str, ...]
-
-
 def make_plan(order: Order, model: ModelFile, platform: Platform, workshop: Workshop) -> Plan:
     """Raises BuildError, and ModelFileError for a model that fails its self-test. model: the order's."""
     store, tell = workshop.store, workshop.tell
@@ -79,7 +70,8 @@ def make_plan(order: Order, model: ModelFile, platform: Platform, workshop: Work
     wheels = fetch_wheels(target, store, tell)
     tell(f"preparing the contents for {platform}")
     package = package_tree(store, target)
-    libraries = _proven(order.model, model, target, wheels, package, store)
+    subject = Subject(order.model, model, package)
+    libraries = proven_libraries(subject, target, wheels, store)
     sbom = write_sbom(model, base, wheels)
     told = labels(model, base, libraries.runtime, order.labels)
     removed = base.interpreter.unwanted
@@ -96,42 +88,6 @@ def make_plan(order: Order, model: ModelFile, platform: Platform, workshop: Work
         warnings=_warnings(target),
         notes=libraries.notes,
     )
-
-
-def _proven(
-    path: Path,
-    model: ModelFile,
-    target: Target,
-    wheels: Sequence[Path],
-    package: Tree,
-    store: Store,
-) -> _Libraries:
-    """The libraries with which the self-test passes: without the second copy of ONNX Runtime if that can be shown."""
-    if can_replay(target):
-        slim = library_tree(store, target, wheels, with_spare_engine=False)
-        if replay(path, (package, slim)).outcome == "passed":
-            return _Libraries(slim, _pinned_runtime(target), ())
-    full = library_tree(store, target, wheels, with_spare_engine=True)
-    kept = f"{target.platform}: libonnxruntime.so, which Python doesn't use, is kept"
-    if can_replay(target):
-        replayed = replay(path, (package, full))
-        if replayed.outcome == "passed":
-            return _Libraries(
-                full, _pinned_runtime(target), (f"{kept}: the self-test fails without it",)
-            )
-        if replayed.outcome == "failed":
-            raise ModelFileError(f"in the image {replayed.said}")
-    from onnxport.session import (
-        open_session,
-    )  # brings onnxruntime, which the other way doesn't need
-
-    session = open_session(model)  # on the runtime that runs here, since the image's can't
-    return _Libraries(full, session.runtime_version, (f"{kept}: {target} can't be tried here",))
-
-
-def _pinned_runtime(target: Target) -> str:
-    pins = (pin.text.partition("==") for pin in serving_set(target.minor))
-    return next(version for name, _, version in pins if name == "onnxruntime")
 
 
 def _key(tree: Tree, removed: tuple[str, ...] = ()) -> Key:
