@@ -1,6 +1,4 @@
-"""How the documentation runs an image: the example's compose file, by a compose that nobody here wrote, and the commands
-of the page about images.
-"""
+"""How the documentation runs an image: by the example's compose file, and by the command of the page about images."""
 
 from __future__ import annotations
 

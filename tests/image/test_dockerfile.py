@@ -7,6 +7,7 @@ import re
 import stat
 import subprocess
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -225,3 +226,27 @@ def test_a_full_disk_leaves_nothing_behind(small_disk: Path) -> None:
     assert list(small_disk.iterdir()) == []
     write_context(recipe(), small_disk / "context")
     assert (small_disk / "context" / "Dockerfile").is_file()
+
+
+def test_pip_of_the_base_is_gone_whoever_its_user_is(on_docker: Engine, tmp_path: Path) -> None:
+    (tmp_path / "base").mkdir()
+    (tmp_path / "base" / "Dockerfile").write_text(
+        f"FROM {BASE}\nCOPY Dockerfile /usr/lib/python3/dist-packages/pip/__init__.py\n"
+        "COPY Dockerfile /usr/bin/pip3\nUSER 65532\n"
+    )
+    base = on_docker.build(tmp_path / "base", base=BASE, platform=Platform("amd64"))
+    on_docker.tag(base, "localhost/onnxport-test/with-pip:1")
+    gone = ("usr/lib/python3/dist-packages/pip", "usr/bin/pip3")
+    write_context(
+        replace(recipe(Entrypoint=["python3", "-c", ""]), removed=gone), tmp_path / "context"
+    )
+
+    image = on_docker.build(
+        tmp_path / "context", base="localhost/onnxport-test/with-pip:1", platform=Platform("amd64")
+    )
+
+    looks = "import os, sys; print([os.path.exists(p) for p in sys.argv[1:]], os.getuid())"
+    places = [f"/{path}" for path in gone]
+    words = ["run", "--rm", "--entrypoint", "python3", image, "-c", looks, *places]
+    assert on_docker.call(*words) == "[False, False] 10001"
+    assert on_docker.call(*words[:4], base, *words[5:]) == "[True, True] 65532"

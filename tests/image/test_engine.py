@@ -133,12 +133,9 @@ def test_a_program_that_cannot_run(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     assert str(refused("docker")).endswith("can't be run: Exec format error; install docker anew")
 
 
-@pytest.mark.parametrize("kind", ["docker", "podman"])
-def test_a_base_that_is_not_there(kind: str, request: pytest.FixtureRequest, context: Path) -> None:
-    engine: Engine = request.getfixturevalue(f"on_{kind}")
-    with pytest.raises(BuildError) as caught:
-        engine.build(context, base="127.0.0.1:1/no/such:1", platform=AMD64)
-    assert f"{kind} doesn't have the image, and can't fetch it" in str(caught.value)
+def test_a_base_that_is_not_there(on_docker: Engine, context: Path) -> None:
+    with pytest.raises(BuildError, match="docker doesn't have the image, and can't fetch it"):
+        on_docker.build(context, base="127.0.0.1:1/no/such:1", platform=AMD64)
 
 
 @pytest.mark.parametrize("kind", ["docker", "podman"])
@@ -240,7 +237,7 @@ SERVES = [
     "-c",
     "import http.server as h; h.HTTPServer(('0.0.0.0', 8080), h.SimpleHTTPRequestHandler).serve_forever()",
 ]
-SHOWS = "import os; print(os.getuid(), open('/proc/self/status').read()); open('/tmp/x', 'w')"
+SHOWS = "import os; print(os.getuid(), open('/proc/self/status').read())"
 
 
 @pytest.mark.parametrize("kind", ["docker", "podman"])

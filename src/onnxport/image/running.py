@@ -23,7 +23,7 @@ _SPARE = 20.0  # seconds that an engine may take beside what a container takes
 class Confinement:
     """How a container runs. port: what it is to listen on. user: UID:GID, or "" for the image's own.
 
-    locked: a read-only root with a small /tmp, and no way to get rights back. memory: in MiB; 0: unlimited.
+    locked: a read-only root, where not even /tmp can be written. memory: in MiB; 0: unlimited.
     """
 
     port: int
@@ -40,7 +40,7 @@ class Confinement:
         if self.user:
             words += ["--user", self.user]
         if self.locked:
-            words += ["--read-only", "--tmpfs", "/tmp:rw,noexec,nosuid,size=16m"]
+            words.append("--read-only")
         if self.memory:
             words += ["--memory", f"{self.memory}m"]
         return words
