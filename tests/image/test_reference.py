@@ -173,6 +173,7 @@ def test_platforms(text: str, expected: list[str]) -> None:
         "linux/amd64\n,x",
         "$(id)",
         "linux/" + "a" * 10_000,
+        "linux/amd64," * 10_000 + "linux/arm64",
     ],
 )
 def test_what_is_no_platform_is_refused(text: str) -> None:

@@ -18,6 +18,7 @@ DEFAULT_TAG = "latest"
 
 _MAX_NAME = 255  # of registry and repository together
 _MAX_TEXT = _MAX_NAME + 1 + 128 + 1 + 71
+_MAX_PLATFORMS = 20  # named one after another, the same ones again and again
 _LABEL = r"[a-zA-Z0-9](?:[a-zA-Z0-9-]*[a-zA-Z0-9])?"
 _REGISTRY = re.compile(rf"(?:{_LABEL}(?:\.{_LABEL})*|\[[0-9a-fA-F:]+\])(?::[0-9]{{1,5}})?")
 _REPOSITORY = re.compile(
@@ -91,7 +92,7 @@ def parse_platforms(text: str) -> tuple[Platform, ...]:
 
     Raises BuildError for an empty list and for what no image of ours runs on.
     """
-    named = [_parse_platform(part.strip()) for part in text[:1000].split(",")]
+    named = [_parse_platform(part.strip()) for part in text.split(",", _MAX_PLATFORMS)]
     return tuple(dict.fromkeys(named))
 
 
