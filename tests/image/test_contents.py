@@ -130,6 +130,14 @@ def test_a_tree_that_was_touched_is_made_again(tmp_path: Path) -> None:
     assert (again.folder / "onnxport" / "errors.py").read_text("utf-8") != "raise SystemExit"
 
 
+def test_a_build_that_was_killed_leaves_nothing_for_ever(tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    left = tmp_path / "trees" / "tmpkilled" / "new" / "numpy"
+    left.mkdir(parents=True)
+    package_tree(store, TARGET)
+    assert not list((tmp_path / "trees").glob("tmp*"))
+
+
 def test_of_a_working_copy_only_the_package_goes_along(
     tmp_path: Path, root: Path, store: Store
 ) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import shutil
 import tempfile
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -52,7 +53,14 @@ def alone(store: Store, kind: str) -> Iterator[None]:
             import fcntl
 
             fcntl.flock(stream, fcntl.LOCK_EX)
+            _sweep(store.folder / kind)
         yield
+
+
+def _sweep(folder: Path) -> None:
+    """Removes what runs that were killed left: temporary folders, when nobody else is at work."""
+    for path in folder.glob(f"{tempfile.gettempprefix()}*"):
+        shutil.rmtree(path, ignore_errors=True)
 
 
 def place(store: Store, kind: str, key: Key) -> Path:

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
 
-from onnxport.errors import BuildError
+from onnxport.errors import BuildError, shorten
 from onnxport.image.memory import Key, alone, place
 from onnxport.image.parts import Platform
 from onnxport.image.store import Store
@@ -173,6 +173,8 @@ def _explain(said: str, target: Target, command: list[str]) -> BuildError:
     lacking = _NONE_FITS.search(said)
     if "No module named pip" in said:
         what = "pip, which fetches the image's libraries, is missing; run python -m ensurepip"
+    elif "No space left on device" in said:
+        what = "there is no space left for the image's libraries; free some, also where TMPDIR is"
     elif "DO NOT MATCH THE HASHES" in said:
         what = (
             "a library's file doesn't have its pinned hash; the package index sent something else"
@@ -193,5 +195,6 @@ def _explain(said: str, target: Target, command: list[str]) -> BuildError:
 
 
 def _last_line(output: str) -> str:
-    lines = [line for line in output.splitlines() if line.startswith("ERROR")] or ["no reason told"]
-    return lines[-1].removeprefix("ERROR: ")[:300]
+    lines = output.splitlines() or ["it says nothing"]
+    errors = [line for line in lines if line.startswith("ERROR: ") and line != "ERROR: Exception:"]
+    return shorten((errors or lines)[-1].removeprefix("ERROR: "), 300)
