@@ -10,7 +10,7 @@ SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help install demo base test test-long check docs matrix bench bench-peers bench-graphs lock clean
+.PHONY: help install demo base fake-aws test test-long check docs matrix bench bench-peers bench-graphs lock clean
 
 help:  ## list the targets
 	@sed -nE 's/^([a-z-]+):.*## (.*)/  make \1\t\2/p' Makefile | expand -t 21
@@ -23,6 +23,10 @@ demo: .venv/demo.stamp  ## train iris, save it, serve it on PORT (8000)
 base: .venv/dev.stamp  ## build/base-slim.tar, a small base for onnxport build --base, from Debian's packages
 	@tools/system-packages mmdebstrap
 	@.venv/bin/python tools/base.py
+
+fake-aws: .venv/dev.stamp  ## an AWS on loopback to rehearse deployments on, at PORT (5566); Ctrl-C ends it
+	@tools/system-packages docker-registry nginx mmdebstrap
+	@trap : INT; .venv/bin/python tools/fake_aws.py --port $(if $(filter file,$(origin PORT)),5566,$(PORT)) $(ARGS)
 
 test: .venv/dev.stamp  ## install what the tests need, then run them in WORKERS processes (ARGS goes to pytest)
 	@tools/system-packages

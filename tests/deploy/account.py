@@ -14,7 +14,7 @@ from typing import Any
 import boto3
 from botocore.config import Config
 
-from tests.deploy.fake_aws.images import Registry
+from tests.deploy.fake_aws.images import PASSWORD, Registry
 from tests.deploy.fake_aws.process import REGION, FakeAws
 
 DOCKER = "64bit Amazon Linux 2023 v4.10.1 running Docker"
@@ -23,13 +23,13 @@ WEB_TIER = "arn:aws:iam::aws:policy/AWSElasticBeanstalkWebTier"
 PULL_ONLY = "arn:aws:iam::aws:policy/AmazonEC2ContainerRegistryPullOnly"
 LAUNCH = "aws:autoscaling:launchconfiguration"
 ENVIRONMENT = "aws:elasticbeanstalk:environment"
-_PASSWORD = "rehearsal-only"
 _MANIFEST = "application/vnd.docker.distribution.manifest.v2+json"
 
 
 def client(fake: FakeAws, service: str, *, region: str = REGION, **more: Any) -> Any:
     """A client as users have one, but that it never tries twice."""
-    return boto3.client(
+    make: Any = boto3.client
+    return make(
         service,
         endpoint_url=fake.url,
         region_name=region,
@@ -56,11 +56,17 @@ def profile(fake: FakeAws, name: str, policies: Sequence[str] = (WEB_TIER, PULL_
     iam.add_role_to_instance_profile(InstanceProfileName=name, RoleName=name)
 
 
-def push(fake: FakeAws, repository: str, architecture: str = "amd64", port: int = 8080) -> str:
+def push(
+    fake: FakeAws,
+    repository: str,
+    architecture: str = "amd64",
+    port: int = 8080,
+    layer: bytes = b"a layer",
+) -> str:
     """A small image, sent to the fake's registry as clients do; gives its digest."""
     config = {"architecture": architecture, "os": "linux", "config": {}}
     config["config"] = {"ExposedPorts": {f"{port}/tcp": {}}}
-    parts = [json.dumps(config).encode(), b"a layer"]
+    parts = [json.dumps(config).encode(), layer]
     digests = [_send_blob(fake, repository, part) for part in parts]
     manifest = {
         "schemaVersion": 2,
@@ -91,7 +97,7 @@ def _send_blob(fake: FakeAws, repository: str, content: bytes) -> str:
 
 
 def _send(url: str, content: bytes, method: str, kind: str = "text/plain") -> str:
-    token = Registry("", _PASSWORD).token
+    token = Registry("", PASSWORD).token
     headers = {"Authorization": f"Basic {token}", "Content-Type": kind}
     request = urllib.request.Request(url, content, headers, method=method)
     with urllib.request.urlopen(request, timeout=20) as answer:
@@ -143,13 +149,14 @@ class Account:
         client(self.fake, "s3").put_object(
             Bucket=self.bucket, Key=key, Body=bundle(self.image) if content is None else content
         )
-        made: dict[str, Any] = self.eb.create_application_version(
+        made = self.eb.create_application_version(
             ApplicationName="iris",
             VersionLabel=label,
             SourceBundle={"S3Bucket": self.bucket, "S3Key": key},
             Process=True,
         )
-        return made["ApplicationVersion"]  # type: ignore[no-any-return]
+        told: dict[str, Any] = made["ApplicationVersion"]
+        return told
 
     def create(
         self,
@@ -180,7 +187,8 @@ class Account:
     def look(self, name: str) -> dict[str, Any]:
         """The newest environment of the name."""
         found = self.eb.describe_environments(EnvironmentNames=[name])["Environments"]
-        return max(found, key=lambda one: one["DateCreated"])  # type: ignore[no-any-return]
+        newest: dict[str, Any] = max(found, key=lambda one: one["DateCreated"])
+        return newest
 
     def told(self, name: str, severity: str = "TRACE") -> list[str]:
         """The messages of its events, in the order of time."""

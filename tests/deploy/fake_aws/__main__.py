@@ -1,4 +1,4 @@
-"""`python -m tests.deploy.fake_aws FOLDER [PORT [RATE]]`: the fake as a process of its own, for the tests."""
+"""`python -m tests.deploy.fake_aws FOLDER [PORT [RATE [live]]]`: the fake as a process of its own, for the tests."""
 
 from __future__ import annotations
 
@@ -14,4 +14,5 @@ if __name__ == "__main__":
         Path(given[0]),
         float(given[2]) if len(given) > 2 else RATE,
         lambda text: print(text, flush=True),
+        live=given[3:] == ["live"],
     )

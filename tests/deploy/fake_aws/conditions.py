@@ -156,7 +156,7 @@ def _link(cloud: Cloud, one: Environment, instance: Instance, kind: str) -> str:
 
 def _logs(cloud: Cloud, one: Environment) -> str:
     """The tails of all logs, one after another under their names."""
-    told = cloud.world.fleet.log(one) or "onnxport: listening on http://0.0.0.0:8080"
+    told = cloud.world.fleet.log(one)
     parts = {
         f"/var/log/{surroundings.CONTAINER_LOG}": told,
         "/var/log/eb-engine.log": "\n".join(

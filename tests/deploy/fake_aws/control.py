@@ -102,4 +102,5 @@ class Control:
             for one in cloud.environments
         ]
         now = as_date(world.clock.now()).isoformat()
-        return {"now": now, "rate": world.clock.rate, "environments": environments}
+        clock = {"now": now, "rate": world.clock.rate}
+        return {**clock, "environments": environments, "faults": world.faults}

@@ -10,19 +10,18 @@ from collections.abc import Callable
 from typing import Self
 
 from tests.deploy.fake_aws import policies, surroundings
-from tests.deploy.fake_aws.deployments import Fault, examine
-from tests.deploy.fake_aws.images import Registry
-from tests.deploy.fake_aws.state import Cloud, Environment, Instance, Milestone
+from tests.deploy.fake_aws.deployments import examine
+from tests.deploy.fake_aws.images import PASSWORD, Registry
+from tests.deploy.fake_aws.state import Cloud, Environment, Fault, Instance, Milestone
 
 Deed = Callable[[float], None]
-_PASSWORD = "rehearsal-only"
 _PROFILE = ("aws:autoscaling:launchconfiguration", "IamInstanceProfile")
 _MANY = 3600.0  # what a launch waits for an instance that says nothing, at most
 
 
 def registry(cloud: Cloud) -> Registry | None:
     address = cloud.world.registry
-    return Registry(address, _PASSWORD) if address else None
+    return Registry(address, PASSWORD) if address else None
 
 
 class Course:
@@ -221,7 +220,7 @@ def _deploy(cloud: Cloud, environment: Environment) -> Fault | None:
     if told:
         environment.endpoint = told
         cloud.world.fleet.point(environment.cname, environment)
-    log = fault.log if fault else "onnxport: listening"
+    log = fault.log if fault else cloud.world.fleet.log(environment)
     where = "nginx/error.log" if fault and fault.cause else surroundings.CONTAINER_LOG
     surroundings.write_log(cloud, environment, where, log)
     if fault and fault.message:

@@ -2,26 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from moto.ec2.models import ec2_backends
 
 from tests.deploy.fake_aws import bundles, policies
 from tests.deploy.fake_aws.images import Manifest, Registry
-from tests.deploy.fake_aws.state import Cloud, Environment, Order
+from tests.deploy.fake_aws.state import Cloud, Environment, Fault, Order
 
 _PULL = ("ecr:GetAuthorizationToken", "ecr:BatchGetImage", "ecr:GetDownloadUrlForLayer")
 _ARCHITECTURES = {"x86_64": "amd64", "arm64": "arm64", "amd64": "amd64"}
 _HEALTH_PATH = ("aws:elasticbeanstalk:environment:process:default", "HealthCheckPath")
-
-
-@dataclass(frozen=True)
-class Fault:
-    """message: from the instance. cause: of its health, where only that fails. log: lines of the container."""
-
-    message: str
-    cause: str = ""
-    log: str = ""
 
 
 def examine(cloud: Cloud, environment: Environment, registry: Registry | None) -> Fault | None:
@@ -153,8 +142,7 @@ def _run(cloud: Cloud, environment: Environment, order: Order) -> Fault | None:
             log=f'"GET {order.health_path} HTTP/1.1" 404',
         )
     told = cloud.world.fleet.deploy(environment, order)
-    return (
-        Fault(f"Docker container quit unexpectedly after launch: {told}", log=told)
-        if told
-        else None
-    )
+    if isinstance(told, str):
+        quit_at_once = f"Docker container quit unexpectedly after launch: {told}"
+        return Fault(quit_at_once, log=told) if told else None
+    return told

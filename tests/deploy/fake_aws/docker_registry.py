@@ -11,6 +11,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import IO
 
+from tests.deploy.fake_aws import children
+
 # bcrypt, lowest cost, of the one password that GetAuthorizationToken gives
 _HTPASSWD = "AWS:$2y$05$6YFRvO3.4exjAwt0cZPvyORtMeRQ.noiHKFPOjU/4WokG8dKjNyha\n"
 
@@ -30,20 +32,17 @@ def docker_registry(folder: Path, port: int = 0) -> Iterator[str]:
         f"http: {{addr: '127.0.0.1:{port}'}}\n"
         f"auth: {{htpasswd: {{realm: 'fake ECR', path: {folder / 'htpasswd'}}}}}\n"
     )
-    process = subprocess.Popen(
+    process = children.start(
         [program, "serve", str(configuration)],
-        stdin=subprocess.DEVNULL,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.PIPE,
         text=True,
-        start_new_session=True,  # Ctrl-C is the parent's matter
     )
     try:
         assert process.stderr is not None
         yield _listening(process.stderr)
     finally:
-        process.terminate()
-        process.wait(timeout=20)
+        children.stop(process)
         if process.stderr is not None:
             process.stderr.close()
 

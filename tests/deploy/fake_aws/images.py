@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 USER = "AWS"
+PASSWORD = "rehearsal-only"  # of the one token that GetAuthorizationToken gives
 _TYPES = (
     "application/vnd.docker.distribution.manifest.v2+json",
     "application/vnd.docker.distribution.manifest.list.v2+json",

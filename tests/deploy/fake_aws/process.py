@@ -13,17 +13,25 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
+from tests.deploy.fake_aws import children
+
 REGION = "eu-central-1"
 _ROOT = Path(__file__).resolve().parents[3]
 
 
 class FakeAws:
-    """Runs from `with` to its end. folder: for the registry's files. rate: its seconds for each of ours."""
+    """Runs from `with` to its end. folder: for the registry's files. rate: its seconds for each of ours.
 
-    def __init__(self, folder: Path, rate: float = 100.0) -> None:
+    live: each environment runs its image's model behind nginx, and its CNAME is 127.0.0.1:port.
+    """
+
+    def __init__(self, folder: Path, rate: float = 100.0, *, live: bool = False) -> None:
         self.log: list[str] = []
+        self.folder = folder
+        command = [sys.executable, "-m", "tests.deploy.fake_aws", str(folder), "0", str(rate)]
+        command += ["live"] if live else []
         self._process = subprocess.Popen(
-            [sys.executable, "-m", "tests.deploy.fake_aws", str(folder), "0", str(rate)],
+            children.tied(command),
             cwd=_ROOT,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
@@ -95,12 +103,7 @@ class FakeAws:
                 raise AssertionError(err.read().decode()) from None
 
     def close(self) -> None:
-        self._process.terminate()
-        try:
-            self._process.wait(timeout=30)
-        except subprocess.TimeoutExpired:
-            self._process.kill()
-            self._process.wait()
+        children.stop(self._process)
         self._reader.join(timeout=5)
         for pipe in (self._process.stdout, self._process.stderr):
             if pipe is not None:

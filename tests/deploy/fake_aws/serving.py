@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
+import signal
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -40,9 +41,8 @@ def serving(
 
     from tests.deploy.fake_aws import ecr, graft, policies
     from tests.deploy.fake_aws.control import Control
-    from tests.deploy.fake_aws.courses import _PASSWORD
     from tests.deploy.fake_aws.front import Front
-    from tests.deploy.fake_aws.images import Registry
+    from tests.deploy.fake_aws.images import PASSWORD, Registry
 
     world = World(Clock(rate), registry=registry)
     if fleet is not None:
@@ -50,7 +50,7 @@ def serving(
     graft.graft(world)
     policies.graft()
     if registry:
-        ecr.graft(Registry(registry, _PASSWORD))
+        ecr.graft(Registry(registry, PASSWORD))
     get_backend("iam")
     control = Control(world, rate, moto_api_backend.reset)
     front = Front(DomainDispatcherApplication(create_backend_app), world, control)
@@ -63,7 +63,11 @@ def serving(
     server = make_server("127.0.0.1", port, front, threaded=True, request_handler=Handler)
     world.url = f"http://127.0.0.1:{server.server_port}"
     with _in_a_thread(server), _ticking(world):
-        yield world
+        try:
+            yield world
+        finally:
+            with world.lock:
+                world.fleet.reset()
 
 
 @contextmanager
@@ -96,7 +100,7 @@ def _ticking(world: World) -> Iterator[None]:
         thread.join(timeout=30)
 
 
-def variables(world: World, region: str = "eu-central-1") -> dict[str, str]:
+def variables(world: World, region: str = "us-east-1") -> dict[str, str]:
     """What leads an AWS client here: botocore's own variables, and credentials that open nothing else."""
     return {
         "AWS_ENDPOINT_URL": world.url,
@@ -110,24 +114,31 @@ def variables(world: World, region: str = "eu-central-1") -> dict[str, str]:
     }
 
 
-def main(port: int, folder: Path, rate: float, tell: Callable[[str], Any]) -> None:
-    """Serves until SIGTERM or SIGINT; tells the URL when it is up."""
+def main(port: int, folder: Path, rate: float, tell: Callable[[str], Any], *, live: bool) -> None:
+    """Serves until SIGTERM or SIGINT; tells the URL when it is up. live: with instances that run the images' models."""
     from tests.deploy.fake_aws.docker_registry import docker_registry
 
     with contextlib.ExitStack() as stack:
         registry = ""
         with contextlib.suppress(FileNotFoundError):
             registry = stack.enter_context(docker_registry(folder / "registry"))
-        world = stack.enter_context(serving(port, registry, rate=rate))
+
+        def fleet(_: World) -> Fleet:
+            from tests.deploy.fake_aws.images import PASSWORD, Registry
+            from tests.deploy.fake_aws.instances import Instances
+
+            return Instances(folder / "instances", Registry(registry, PASSWORD), 0)
+
+        world = stack.enter_context(
+            serving(port, registry, rate=rate, fleet=fleet if live else None)
+        )
         tell(f"fake AWS on {world.url} registry {registry or 'none'}")
         stopped()
 
 
 def stopped() -> None:
     """Waits for SIGTERM or SIGINT."""
-    import signal
-
     ended = threading.Event()
-    for one in (signal.SIGTERM, signal.SIGINT):
+    for one in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
         signal.signal(one, lambda *_: ended.set())
     ended.wait()

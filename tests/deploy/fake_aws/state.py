@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import sys
 import threading
+import traceback
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
@@ -133,18 +135,25 @@ class Order:
     snippets: dict[str, str]
 
 
-class Fleet:
-    """The instances. Here there are none: names are Amazon's, and everything is well.
+@dataclass(frozen=True)
+class Fault:
+    """message: from the instance. cause: of its health, where only that fails. log: lines of the container."""
 
-    What goes wrong with a deployment is told in a sentence; "" is well.
-    """
+    message: str
+    cause: str = ""
+    log: str = ""
+
+
+class Fleet:
+    """The instances. Here there are none: names are Amazon's, and everything is well."""
 
     def cname(self, name: str) -> str:
         """The whole name of an environment, from what stands before the domain."""
         return f"{name}.elasticbeanstalk.com"
 
-    def deploy(self, _environment: Environment, _order: Order) -> str:
-        return ""
+    def deploy(self, environment: Environment, order: Order) -> Fault | str | None:  # noqa: ARG002
+        """Runs it in place of what ran. None or "" if it is well, or what it says when it ends at once."""
+        return None
 
     def endpoint(self, _environment: Environment) -> str:
         """Where its instances are reached without its CNAME, or ""."""
@@ -152,7 +161,7 @@ class Fleet:
 
     def log(self, _environment: Environment) -> str:
         """What its container has written."""
-        return ""
+        return "onnxport: listening on http://0.0.0.0:8080"
 
     def point(self, cname: str, environment: Environment) -> None:
         """From now on the name leads to this environment."""
@@ -192,9 +201,10 @@ class Cloud:
     def tell(
         self, environment: Environment, at: float, message: str, severity: str = "INFO"
     ) -> None:
+        last = self.events[-1].date if self.events else 0.0
         self.events.append(
             Event(
-                at,
+                max(at, last + 0.01) if at > last - 0.5 else at,
                 severity,
                 message,
                 environment.application,
@@ -209,14 +219,18 @@ class Cloud:
         while due := [one for one in self.environments if one.course and one.course[0].at <= now]:
             first = min(due, key=lambda one: one.course[0].at)
             milestone = first.course.pop(0)
-            milestone.deed(milestone.at)
+            try:
+                milestone.deed(milestone.at)
+            except Exception as err:  # ours: told where tests look, and time goes on
+                traceback.print_exc(file=sys.stderr)
+                self.world.faults.append(f"{type(err).__name__}: {err}")
 
 
 @dataclass
 class World:
     """All that the fake holds. registry: the address that repositories lead to, or "" where there is none.
 
-    url: of the fake itself.
+    url: of the fake itself. faults: what went wrong in the fake, which is never right.
     """
 
     clock: Clock
@@ -226,6 +240,7 @@ class World:
     registry: str = ""
     url: str = ""
     used_platforms: list[str] = field(default_factory=list)
+    faults: list[str] = field(default_factory=list)
     lock: threading.RLock = field(default_factory=threading.RLock)
 
     def cloud(self, account: str, region: str) -> Cloud:
@@ -245,4 +260,5 @@ class World:
             self.clouds.clear()
             self.scripts.clear()
             self.used_platforms.clear()
+            self.faults.clear()
             self.clock.reset(rate)
