@@ -58,6 +58,20 @@ def test_without_the_password_it_stays_shut(
     assert re.search(words, message)
 
 
+def test_a_registry_can_be_asked_before_anything_is_built(
+    locked: str, guarded: str, name: str, image: Image
+) -> None:
+    for address in (locked, guarded):
+        target = reference(address, name)
+        with Registry(address, ANNA, patience=QUICK) as registry:
+            assert registry.reach(target) is None
+            registry.push([image], target)
+            assert registry.reach(target) == image.digest
+        for credentials in (None, WRONG):
+            with Registry(address, credentials, patience=QUICK) as registry:
+                assert "credentials" in refusal(partial(registry.reach, target))
+
+
 @pytest.mark.parametrize(
     "credentials", [ANNA, Credentials("", "", "a.refresh")], ids=["password", "identity token"]
 )

@@ -57,6 +57,13 @@ class Registry:
         """
         return fetching.fetch_blob(self._link, reference, digest, size, store, title)
 
+    def reach(self, reference: Reference) -> str | None:
+        """Asks before a long build whether anything can be pushed: the digest that the tag names by now, if any.
+
+        Raises BuildError where the registry is down or wants other credentials.
+        """
+        return pushing.reach(self._link, reference)
+
     def push(self, images: Sequence[Image], reference: Reference) -> str:
         """Sends one image, or a list of one for each platform, and gives the digest that the tag names from then on.
 

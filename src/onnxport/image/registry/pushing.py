@@ -75,6 +75,11 @@ def push(link: Link, images: Sequence[Image], reference: Reference) -> str:
     return digest
 
 
+def reach(link: Link, reference: Reference) -> str | None:
+    """The digest that a tag names now; asked with the rights to push, so that it fails where a push would."""
+    return _Target(link, reference).tagged()
+
+
 @dataclass(frozen=True, slots=True)
 class _Target:
     """A repository that is being sent to."""
@@ -88,7 +93,7 @@ class _Target:
             return None
         request = self._request("HEAD", f"manifests/{self.reference.tag}", headers=ACCEPT)
         answer = self.link.call("tag", request, HTTPStatus.OK, *_UNKNOWN)
-        return announced(answer) if answer.status == HTTPStatus.OK else None
+        return announced(answer) or None if answer.status == HTTPStatus.OK else None
 
     def send(self, blob: _Outgoing) -> None:
         """One try. It begins with the question whether the last one was enough and its answer lost."""
