@@ -284,10 +284,11 @@ PACKED = gzip.compress(PLAIN, mtime=0)
 
 def test_a_layout_of_indexes_as_buildx_writes_it(tmp_path: Path) -> None:
     blobs, manifest = _oci(PACKED, PLAIN)
+    proofs, proof = _oci(b"{}", b"{}", "application/vnd.in-toto+json")
     platforms = [
         _described(manifest, OCI_MANIFEST_TYPE, platform={"architecture": "amd64", "os": "linux"}),
         _described(b"elsewhere", OCI_MANIFEST_TYPE, platform={"architecture": "arm64"}),
-        _described(b"proof", OCI_MANIFEST_TYPE, platform={"architecture": "unknown"}),
+        _described(proof, OCI_MANIFEST_TYPE, platform={"architecture": "unknown"}),
     ]
     inner = canonical({"schemaVersion": 2, "manifests": platforms})
     outer = _described(
@@ -296,7 +297,7 @@ def test_a_layout_of_indexes_as_buildx_writes_it(tmp_path: Path) -> None:
         annotations={"io.containerd.image.name": "docker.io/library/iris:1"},
     )
     path = tmp_path / "oci.tar"
-    path.write_bytes(made.tar(_layout({**blobs, _blob(inner): inner}, [outer])))
+    path.write_bytes(made.tar(_layout({**blobs, **proofs, _blob(inner): inner}, [outer])))
     (found,) = read_archive(path)
     assert tars(found) == [PLAIN]
     assert found.tags == ("docker.io/library/iris:1",)
