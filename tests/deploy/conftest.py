@@ -42,7 +42,7 @@ def _check_calls(fake: FakeAws) -> None:
         if one["status"] == 501
     ]
     assert unknown == [], "calls that the fake can't answer"
-    assert _running_fake.state()["faults"] == []
+    assert fake.state()["faults"] == [], "faults of the fake itself"
 
 
 # ------------------------------------------------------------------------------------- with machines that really serve
