@@ -1,5 +1,6 @@
 """Writes docs/reference/ from the code: `cli.md` from the commands, `settings.md` from the table of settings,
-`estimators.md` from the registry of the exporter, `deploy-options.md` from the table of `onnxport.toml`.
+`estimators.md` from the registry of the exporter, `deploy-options.md` from the table of `onnxport.toml`,
+`preflight.md` from the table of checks before a deployment.
 
 `python tools/reference.py` writes; with `--check` it writes nothing and exits with 1 where a page is stale.
 """
@@ -15,6 +16,7 @@ import click
 from onnxport import cli
 from onnxport.deploy.intent import FREE_TABLES, OPTIONS, TABLES, Intent, Option
 from onnxport.deploy.options import option_settings
+from onnxport.deploy.preflight.table import CHECKS
 from onnxport.deploy.server_settings import NAMES
 from onnxport.deploy.starting import as_toml
 from onnxport.export.registry import EXACT_BAR, ROUGH_BAR, TOLERANT_BAR
@@ -166,11 +168,40 @@ def _must_be(option: Option) -> str:
     return "`true` or `false`" if option.type is bool else option.form.wanted
 
 
+# What a check needs last, and the heading above those that do.
+_NEEDS = (
+    ("nothing", "With onnxport.toml alone"),
+    ("model", "With the model file"),
+    ("image", "With the image"),
+    ("engine", "With the image and a container engine"),
+    ("account", "With AWS credentials, read only"),
+)
+
+
+def preflight_page() -> str:
+    """One row for each check of the table in onnxport.deploy.preflight."""
+    parts = [
+        "# Checks before a deployment",
+        "",
+        GENERATED,
+        "`onnxport deploy --preflight` makes them all and changes nothing; the last table alone needs credentials.",
+        "Each check is `ok`, a `warning`, `failed`, or `skipped` with the reason: what can't be looked at is never",
+        "taken for fine. Beside each it says what was looked at, and the fix.",
+    ]
+    for needs, title in _NEEDS:
+        chosen = [check for check in CHECKS if (check.needs or ("nothing",))[-1] == needs]
+        parts += ["", f"## {title}", "", _row(["check", "what", "fires when", "prevents"])]
+        parts.append("|---" * 4 + "|")
+        parts += [_row([c.id, c.title, c.fails_when, c.prevents]) for c in chosen]
+    return "\n".join(parts) + "\n"
+
+
 def pages() -> dict[Path, str]:
     return {
         FOLDER / "cli.md": command_page(),
         FOLDER / "deploy-options.md": deploy_page(),
         FOLDER / "estimators.md": estimators_page(),
+        FOLDER / "preflight.md": preflight_page(),
         FOLDER / "settings.md": settings_page(),
     }
 

@@ -13,7 +13,7 @@ from onnxport.deploy.intent import Image, Instances
 from onnxport.deploy.preflight.image import manifest_faults
 from onnxport.deploy.preflight.subject import Subject
 from onnxport.image.order import Built
-from onnxport.image.parts import Platform, canonical
+from onnxport.image.parts import canonical
 from onnxport.image.store import Store
 from tests.deploy.account import bundle
 from tests.deploy.preflight.conftest import OPEN
@@ -152,7 +152,7 @@ def test_secrets(subject_of: Make, built: Built, store: Store) -> None:
     fires("P18", subject_of(built=telemetry), "telemetry isn't off")
 
 
-def test_labels(subject_of: Make, built: Built, models: dict[str, Path], tmp_path: Path) -> None:
+def test_labels(subject_of: Make, built: Built, models: dict[str, Path]) -> None:
     fires("P19", subject_of(built=built), "names no licence", "warning")
     bare = with_config(built, Labels={})
     fires("P19", subject_of(built=bare), "no label org.opencontainers.image.title", "warning")
@@ -168,7 +168,3 @@ def test_a_model_with_a_licence(subject_of: Make, built: Built, tmp_path: Path) 
     fitted = LogisticRegression(max_iter=1000).fit(X, y)
     onnxport.save(fitted, path, X, y, name="iris", version="1.0", license="Apache-2.0")
     passes("P19", subject_of(built=built, model=path), "licence Apache-2.0")
-
-
-def test_the_platform_of_a_made_up_image_is_told(store: Store) -> None:
-    assert made.image(store, b"x").platform == Platform("amd64")

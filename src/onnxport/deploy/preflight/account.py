@@ -7,8 +7,8 @@ from collections.abc import Iterator, Sequence
 
 from onnxport.deploy.drift import drift
 from onnxport.deploy.names import KEY_PREFIX, PLATFORM_BRANCH, partition
-from onnxport.deploy.observed import Environment
-from onnxport.deploy.preflight.facts import PlatformVersion, Quota
+from onnxport.deploy.observed import Account, Environment
+from onnxport.deploy.preflight.facts import PlatformVersion, Quota, Whereabouts
 from onnxport.deploy.preflight.finding import Said, failed, judged, ok, skipped, warning
 from onnxport.deploy.preflight.subject import Missing, Subject
 from onnxport.deploy.slots import Slots, find_slots, has_address, refuse_foreign
@@ -29,24 +29,34 @@ def credentials_work(subject: Subject) -> Said:
         if lacks_credentials(err):
             raise Missing(err.what, err.remedy) from err
         return failed(err.what, err.remedy or "log in to AWS")
-    told = f"account {account.id} as {account.caller.rpartition(':')[2]}, {account.region}"
+    try:
+        found = where_we_are(cloud)
+    except DeployError as err:
+        told = _account(account)
+        return warning(f"{told}; region and clock weren't looked at: {err.what}", err.remedy)
+    return place_verdict(account, region, found)
+
+
+def _account(account: Account) -> str:
+    return f"account {account.id} as {account.caller.rpartition(':')[2]}, {account.region}"
+
+
+def place_verdict(account: Account, region: str, found: Whereabouts) -> Said:
+    """Whether we are where the intent wants to be, at the right time."""
+    told = _account(account)
     if account.region != region or account.partition != partition(region):
         return failed(
             f"{told} ({account.partition}), and the intent's region is {region}",
             "take credentials of that part of AWS, and the same region in onnxport.toml",
         )
-    try:
-        found = where_we_are(cloud)
-    except DeployError as err:
-        return warning(f"{told}; region and clock weren't looked at: {err.what}", err.remedy)
     if not found.opted_in:
         return failed(
             f"{told}: the region is {found.status}", "enable it in the account's settings"
         )
-    return _clock(told, found.skew)
+    return clock_verdict(told, found.skew)
 
 
-def _clock(told: str, skew: float) -> Said:
+def clock_verdict(told: str, skew: float) -> Said:
     if abs(skew) > _MUCH_SKEW:
         return failed(
             f"{told}: AWS's clock is {skew:+.0f} s from this one", "set this machine's clock"

@@ -192,12 +192,16 @@ def small_enough(subject: Subject) -> Said:
 
 def nginx_takes_it(subject: Subject) -> Said:
     """P23"""
-    snippets = _snippets(subject.members)
+    return snippets_verdict(subject.members, find_nginx())
+
+
+def snippets_verdict(members: Sequence[Member], program: str | None) -> Said:
+    """program: nginx, or None where there is none to ask."""
+    snippets = _snippets(members)
     fix = f"keep {_CONF} to directives of the http block that Elastic Beanstalk doesn't set itself"
-    faults = [*snippet_faults(subject.members)]
+    faults = [*snippet_faults(members)]
     if faults or not snippets:
         return judged(faults, "no snippet for nginx", fix)
-    program = find_nginx()
     if program is None:
         return skipped(
             f"nginx isn't here; {len(snippets)} snippets were read, and have no server or upstream block",

@@ -5,6 +5,7 @@ from __future__ import annotations
 from onnxport.deploy.preflight.facts import Machine
 from onnxport.deploy.preflight.finding import Said, failed, ok, skipped, warning
 from onnxport.deploy.preflight.machines import memory_of
+from onnxport.deploy.preflight.running import row_faults
 from onnxport.deploy.preflight.subject import Missing, Subject
 from onnxport.settings import read_settings
 
@@ -39,6 +40,8 @@ def answers(subject: Subject) -> Said:
             f"the server answers otherwise than {subject.model.name}: {run.fault}",
             "save the model again with this version of onnxport",
         )
+    if faults := row_faults(subject):
+        return failed(f"in the image {faults[0]}", "build it again from this file")
     peak = f", {run.peak / _MIB:.0f} MiB at most" if run.peak else ""
     return ok(f"{run.rows} stored rows answered over HTTP{peak}, {run.p99:.1f} ms a row (p99)")
 

@@ -14,7 +14,7 @@ from onnxport.deploy.intent import Intent
 from onnxport.deploy.names import Names, names_of, registry_host
 from onnxport.deploy.options import option_settings, variables
 from onnxport.deploy.preflight.members import Member, members
-from onnxport.errors import DeployError, OnnxportError, SettingsError
+from onnxport.errors import BuildError, DeployError, OnnxportError, SettingsError
 from onnxport.image.order import Built
 from onnxport.image.parts import Image
 from onnxport.image.store import Store
@@ -93,7 +93,10 @@ class Subject:
 
     @property
     def has_engine(self) -> bool:
-        return self._engine is not None
+        """Whether an engine is here that can run the image."""
+        if self._engine is None or self._built is None:
+            return False
+        return self._engine.platform == self.image.platform
 
     @property
     def engine(self) -> Engine:
@@ -248,9 +251,14 @@ class Subject:
         def make() -> Trial:
             from onnxport.image.trial import lent, runnable, try_image
 
-            image, engine = self.image, self.engine
-            runnable(engine, [image.platform])
-            with lent(engine, image) as identity:
-                return try_image(engine, identity, self.model, lambda _: None)
+            image, engine, model = self.image, self.engine, self.model
+            try:
+                runnable(engine, [image.platform])
+                with lent(engine, image) as identity:
+                    return try_image(engine, identity, model, lambda _: None)
+            except (
+                BuildError
+            ) as err:  # the engine's fault: what is wrong with the image stands in the results
+                raise Missing(str(err)) from err
 
         return self.once("trial", make)
