@@ -81,7 +81,7 @@ class Project:
     def run(self, *words: str, env: dict[str, str] | None = None) -> Done:
         """Runs `onnxport` here, with the fake's credentials."""
         process = self.start(*words, env=env)
-        out, err = process.communicate(timeout=300)
+        out, err = process.communicate(timeout=120)
         return Done(process.returncode, out, err)
 
     def start(self, *words: str, env: dict[str, str] | None = None) -> subprocess.Popen[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
@@ -237,6 +238,35 @@ def test_a_slot_that_is_still_going_is_waited_for() -> None:
     found = [environment("blue", LIVE, OLD), environment("green", "", "v-0", status="Terminating")]
     told = plan(with_environments(*found))
     assert actions(told)[:2] == ["await_gone", "create_environment"]
+
+
+def test_an_address_that_a_going_environment_holds_is_not_taken() -> None:
+    going = environment("green", "", OLD, status="Terminating")
+    observed = replace(with_environments(going), live=replace(BARE.live, is_free=False))
+    assert actions(plan(observed))[:2] == ["await_gone", "create_environment"]
+
+
+@pytest.mark.parametrize(
+    ("option", "written", "differs"),
+    [
+        ("ServiceRole", "arn:aws:iam::123456789012:role/x/onnxport-iris-eu-central-1-eb", False),
+        ("ServiceRole", "arn:aws:iam::123456789012:role/another", True),
+        ("MatcherHTTPCode", "201", True),
+        ("ConfigDocument", "{}", True),
+    ],
+)
+def test_settings_are_compared_by_what_they_mean(option: str, written: str, differs: bool) -> None:
+    live = environment("blue", LIVE, **{option: written})
+    assert ("create_environment" in actions(plan(with_environments(live)))) == differs
+
+
+def test_a_document_in_another_order_is_the_same() -> None:
+    live = environment("blue", LIVE)
+    key = ("aws:elasticbeanstalk:healthreporting:system", "ConfigDocument")
+    rules = json.loads(live.settings[key])
+    other = json.dumps(dict(reversed(rules.items())), indent=1)
+    told = plan(with_environments(replace(live, settings={**live.settings, key: other})))
+    assert actions(told) == ["verify"]
 
 
 def test_in_place_configuration_and_version_are_two_updates_that_can_be_taken_back() -> None:

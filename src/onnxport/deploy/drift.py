@@ -77,9 +77,7 @@ def _name(setting: Setting) -> dict[str, str]:
 
 
 def _is_same(wanted: str, found: str | None) -> bool:
-    """Documents are compared by what they say, lists by their words, roles by their names: Beanstalk writes them its own
-    way.
-    """
+    """Documents by what they say, lists by their words, roles by their names: Beanstalk writes them its own way."""
     if found is None:
         return wanted == ""
     if wanted == found or wanted.replace(", ", ",") == found.replace(", ", ","):
