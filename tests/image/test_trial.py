@@ -14,8 +14,10 @@ from onnxport.image.complaints import Ended
 from onnxport.image.engine import Engine
 from onnxport.image.leaks import leaks_of_layer, leaks_of_text, leaks_of_variables
 from onnxport.image.parts import Platform
+from onnxport.image.running import Confinement, started
 from onnxport.image.trial import Trial, runnable, try_image
 from tests.image import building
+from tests.image.conftest import BASE
 from tests.image.made import tar
 
 # In parts, so that no scanner takes this file for what it describes.
@@ -143,6 +145,24 @@ def test_an_image_that_cannot_be_reached(
     with pytest.raises(Ended, match=f"^{told}"):
         list(proofs.locked(on_docker, wrong, config, model, lambda: None))
     on_docker.forget(wrong)
+
+
+@pytest.mark.parametrize(("code", "verdict"), [(0, "ok"), (3, "failure")])
+def test_only_exit_code_0_is_an_orderly_end(
+    on_docker: Engine, tmp_path: Path, code: int, verdict: str
+) -> None:
+    program = (
+        f"import signal, sys; signal.signal(15, lambda *_: sys.exit({code})); "
+        "print(1, flush=True); signal.pause()"
+    )
+    entrypoint = f"ENTRYPOINT {json.dumps(['python3', '-c', program])}"
+    image = derived(on_docker, BASE, tmp_path, "EXPOSE 8080", entrypoint)
+    with started(on_docker, image, Confinement(8080)) as container:
+        while "1" not in container.log:
+            container.check_running()
+        result = proofs._ending(container)
+    assert result.verdict == verdict
+    assert f"exit code {code}" in result.text
 
 
 def test_an_engine_that_cannot_run_it() -> None:
