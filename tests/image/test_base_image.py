@@ -18,6 +18,7 @@ from onnxport.image.manifests import parse_config
 from onnxport.image.parts import Image, Platform
 from onnxport.image.reference import Reference, parse_reference
 from onnxport.image.registry import Patience, Registry
+from onnxport.image.stdlib import bytecode_tree
 from onnxport.image.store import Store
 from tests.image import bases
 
@@ -122,6 +123,32 @@ def test_what_upper_layers_hide_isnt_taken_away_again(store: Store, tmp_path: Pa
     all_ = opened(store, bases.save(tmp_path / "2.tar", [lower, empty]))
     assert one.interpreter.unwanted == (f"{site}/wheel",)
     assert all_.interpreter.unwanted == (f"{site}/setuptools",)
+
+
+def test_a_standard_library_without_bytecode_gets_it(store: Store, tmp_path: Path) -> None:
+    library = f"usr/lib/python3.{MINOR}"
+    sources = {
+        f"{library}/json/decoder.py": b"x = 'lower'\n",
+        f"{library}/test/bad.py": b"def (:",
+        f"{library}/json/tests/test_x.py": b"x = 1\n",
+        f"{library}/site-packages/pip/x.py": b"x = 1\n",
+        f"{library}/json/broken.py": b"def (:",
+    }
+    plain = bases.files(version=f"3.{MINOR}.1") | sources
+    upper = bases.layer({f"{library}/json/decoder.py": b"x = 'upper'\n"})
+    bare = opened(store, bases.save(tmp_path / "1.tar", [bases.layer(plain), upper]))
+    tree = bytecode_tree(store, bare)
+    assert tree is not None
+    [path] = [path for path in tree.folder.rglob("*") if path.is_file()]
+    assert (
+        path.relative_to(tree.folder).as_posix() == f"json/__pycache__/decoder.cpython-3{MINOR}.pyc"
+    )
+    assert tree.place == library
+    assert f"/{library}/json/decoder.py".encode() in path.read_bytes()
+    assert (b"upper" in path.read_bytes(), b"lower" in path.read_bytes()) == (True, False)
+    compiled = plain | {f"{library}/asyncio/__pycache__/x.pyc": b""}
+    whole = opened(store, bases.save(tmp_path / "2.tar", [bases.layer(compiled)]))
+    assert bytecode_tree(store, whole) is None
 
 
 def test_debian_packages_are_listed(store: Store, tmp_path: Path) -> None:

@@ -30,7 +30,7 @@ Connect = Callable[[Reference], "AbstractContextManager[Registry]"]
 TITLE = "base"
 _REPOSITORY = "public.ecr.aws/docker/library/python"  # the official image, where anonymous pulls aren't counted
 _ARCHIVE = re.compile(r"(?:\./|\.\./|/|~).*|.*\.(?:tar|tgz|tar\.gz)")
-_FORM = 1  # counts up with each change of what is kept about a base
+_FORM = 2  # counts up with each change of what is kept about a base
 _MAX_PACKAGES = 5000
 
 

@@ -77,7 +77,7 @@ def library_tree(
         if can_compile(target.minor):
             compile_tree(folder, LIBRARIES)
 
-    return Tree(_kept(store, key, fill), LIBRARIES, key)
+    return Tree(kept_folder(store, key, fill), LIBRARIES, key)
 
 
 def package_tree(store: Store, target: Target) -> Tree:
@@ -92,7 +92,7 @@ def package_tree(store: Store, target: Target) -> Tree:
         if can_compile(target.minor):
             compile_tree(folder, PACKAGE)
 
-    return Tree(_kept(store, key, fill), PACKAGE, key)
+    return Tree(kept_folder(store, key, fill), PACKAGE, key)
 
 
 def _compiler(target: Target) -> str:
@@ -100,7 +100,7 @@ def _compiler(target: Target) -> str:
     return PYTHON_VERSION if can_compile(target.minor) else ""
 
 
-def _kept(store: Store, key: Key, fill: Callable[[Path], None]) -> Path:
+def kept_folder(store: Store, key: Key, fill: Callable[[Path], None]) -> Path:
     """The folder that was filled for this key before, if nothing in it was touched since; else a new one."""
     folder = place(store, "trees", key)
     with alone(store, "trees"):

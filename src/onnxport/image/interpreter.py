@@ -28,7 +28,8 @@ _WITHOUT = ("pip", "setuptools", "wheel", "pkg_resources", "_distutils_hack")
 class Interpreter:
     """path: in the image, without links. version: as far as it can be read, at least `3.minor`.
 
-    unwanted: paths of pip and the like, without the first slash, that no server needs.
+    unwanted: paths of pip and the like, without the first slash, that no server needs. is_compiled: whether the
+    standard library has its bytecode; that of the official images comes without.
     """
 
     path: str
@@ -36,6 +37,12 @@ class Interpreter:
     version: str
     glibc: tuple[int, int]
     unwanted: tuple[str, ...]
+    is_compiled: bool
+
+    @property
+    def library(self) -> str:
+        """The folder of the standard library, without the first slash."""
+        return f"{_prefix(self.path)}/lib/python3.{self.minor}".removeprefix("/")
 
 
 def find_interpreter(root: Root, platform: Platform, search_path: str, name: str) -> Interpreter:
@@ -53,12 +60,14 @@ def find_interpreter(root: Root, platform: Platform, search_path: str, name: str
         _check_machine(content, platform, name)
         _check_library(root, path, minor, name)
         version = _version(root, path, content, minor)
+        library = f"{_prefix(path)}/lib/python3.{minor}"
         return Interpreter(
-            path,
-            minor,
-            version,
-            _glibc(root, content, platform, name),
-            _unwanted(root, path, minor),
+            path=path,
+            minor=minor,
+            version=version,
+            glibc=_glibc(root, content, platform, name),
+            unwanted=_unwanted(root, path, minor),
+            is_compiled=bool(root.names(f"{library}/asyncio/__pycache__")),
         )
     raise _no_python(others, name)
 

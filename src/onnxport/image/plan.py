@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -18,6 +18,7 @@ from onnxport.image.order import Order
 from onnxport.image.parts import Platform, digest_of
 from onnxport.image.sbom import write_sbom
 from onnxport.image.settings import container_config, model_name
+from onnxport.image.stdlib import bytecode_tree
 from onnxport.image.store import Store
 from onnxport.image.wheels import Target, Tell, fetch_wheels
 from onnxport.modelfile import ModelFile
@@ -74,11 +75,10 @@ def make_plan(order: Order, model: ModelFile, platform: Platform, workshop: Work
     libraries = proven_libraries(subject, target, wheels, store)
     sbom = write_sbom(model, base, wheels)
     told = labels(model, base, libraries.runtime, order.labels)
-    removed = base.interpreter.unwanted
     return Plan(
         base=base,
         parts=(
-            Part("libraries", _key(libraries.tree, removed), libraries.tree.entries, removed),
+            *_base_parts(base, libraries.tree, store),
             Part("onnxport", _key(package), package.entries),
             _model_part(model, sbom),
         ),
@@ -88,6 +88,16 @@ def make_plan(order: Order, model: ModelFile, platform: Platform, workshop: Work
         warnings=_warnings(target),
         notes=libraries.notes,
     )
+
+
+def _base_parts(base: BaseImage, libraries: Tree, store: Store) -> Iterator[Part]:
+    """What changes with the base and the pinned libraries alone. The first part takes away what nobody needs."""
+    removed = base.interpreter.unwanted
+    compiled = bytecode_tree(store, base)
+    if compiled is not None:
+        yield Part("bytecode", _key(compiled, removed), compiled.entries, removed)
+        removed = ()
+    yield Part("libraries", _key(libraries, removed), libraries.entries, removed)
 
 
 def _key(tree: Tree, removed: tuple[str, ...] = ()) -> Key:

@@ -6,6 +6,7 @@ import hashlib
 import re
 import tarfile
 import zlib
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import IO, Any
 
@@ -21,8 +22,8 @@ _MAX_UNPACKED = 64 * 1024**3
 _MAX_KEPT = 64 * 1024**2
 _PIECE = 1 << 20
 
-# Files whose content tells what the image is; all others are passed over.
-_TELLING = re.compile(
+# Files whose content tells what the image is; all others' is passed over.
+TELLING = re.compile(
     r"(?:.*/)?(?:bin/python3?(?:\.\d+)?|libc\.so\.6|libc-2\.\d+\.so|libpython3\.\d+\.so\.1\.0)|"
     r"var/lib/dpkg/status|var/lib/dpkg/status\.d/[^/]+|(?:usr/lib|etc)/os-release"
 )
@@ -49,7 +50,8 @@ class Scanned:
 class Root:
     """Layers from the lowest to the highest, added one after the other."""
 
-    def __init__(self) -> None:
+    def __init__(self, telling: re.Pattern[str] = TELLING) -> None:
+        self._telling = telling
         self._top = Node(0, children={})
         self._layer = self._members = self._unpacked = 0
         self._open: tuple[list[str], dict[str, Node]] | None = None  # where the last member stood
@@ -85,6 +87,15 @@ class Root:
         """What a folder holds, sorted; empty where there is none."""
         node = self.find(path)
         return tuple(sorted(node.children)) if node and node.children else ()
+
+    def files(self, path: str) -> Iterator[tuple[str, bytes]]:
+        """Names below a folder and contents, of those files whose contents are kept."""
+        for name in self.names(path):
+            node = self.find(f"{path}/{name}")
+            if node is not None and node.children is not None:
+                yield from ((f"{name}/{inner}", c) for inner, c in self.files(f"{path}/{name}"))
+            elif node is not None and node.content:
+                yield name, node.content
 
     def _walk(self, path: str) -> tuple[Node, list[str]] | None:
         waiting = _parts(path)[::-1]
@@ -147,7 +158,14 @@ class Root:
         if member.islnk():
             linked = self.find(member.linkname)
             return Node(self._layer, content=linked.content if linked else b"")
-        return Node(self._layer, content=_telling(tar, member))
+        return Node(self._layer, content=self._content(tar, member))
+
+    def _content(self, tar: tarfile.TarFile, member: tarfile.TarInfo) -> bytes:
+        name = "/".join(_parts(member.name))
+        if not member.isreg() or member.size > _MAX_KEPT or not self._telling.fullmatch(name):
+            return b""
+        stream = tar.extractfile(member)
+        return stream.read() if stream else b""
 
     def _folder(self, names: list[str]) -> dict[str, Node]:
         """The children of a folder; links on the way are followed, and what is missing is made, as unpackers do."""
@@ -188,14 +206,6 @@ class _Counted:
     @property
     def digest(self) -> str:
         return "sha256:" + self._hash.hexdigest()
-
-
-def _telling(tar: tarfile.TarFile, member: tarfile.TarInfo) -> bytes:
-    name = "/".join(_parts(member.name))
-    if not member.isreg() or member.size > _MAX_KEPT or not _TELLING.fullmatch(name):
-        return b""
-    stream = tar.extractfile(member)
-    return stream.read() if stream else b""
 
 
 def _parts(path: str) -> list[str]:
