@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from onnxport.cli import preflighting
 from onnxport.cli.commands import FAILED, Command, say
 from onnxport.cli.files import JSON_OPTION
 from onnxport.cli.intents import (
@@ -76,14 +77,16 @@ def deploy(
     told = read_told(file, flags)
     if export:
         return _export(told)
+    if preflight:
+        return preflighting.preflight(told, as_json=as_json)
     with reporting() as reporter:
         case = _case(told, reporter)
         plan, complaint = _priced(_plan(case), told.intent)
-    if preflight:
-        return _preflight(case, plan, as_json=as_json)
     _show(plan, as_json=as_json, to_stdout=dry_run)
     if complaint:
         raise DeployError(complaint)
+    if not plan.is_harmless:
+        _look(case)
     if dry_run:
         return 0
     if not plan.is_harmless:
@@ -178,11 +181,17 @@ def _priced(plan: Plan, intent: Intent) -> tuple[Plan, str | None]:
     return dataclasses.replace(plan, cost=told.to_json(), cost_lines=tuple(told.lines())), complaint
 
 
-def _preflight(case: _Case, plan: Plan, *, as_json: bool) -> int:
-    """Whoever comes here has passed all that planning looks at."""
-    found = {"passed": True, "steps": len(plan.steps), "account": case.observed.account.id}
-    click.echo(json.dumps(found, indent=2) if as_json else "preflight passed")
-    return 0
+def _look(case: _Case) -> None:
+    """Raises DeployError for what would fail later."""
+    with reporting() as reporter:
+        preflighting.look_before(
+            case.told,
+            model=case.model,
+            built=case.prepared.built,
+            cloud=case.cloud,
+            observed=case.observed,
+            reporter=reporter,
+        )
 
 
 def _show(plan: Plan, *, as_json: bool, to_stdout: bool) -> None:

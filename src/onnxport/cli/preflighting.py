@@ -1,0 +1,160 @@
+"""`onnxport deploy --preflight`, and the same checks before a plan is applied: gathers what is there, and tells."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from onnxport.cli.commands import FAILED, say
+from onnxport.cli.intents import Told
+from onnxport.cli.reporting import Reporter, reporting
+from onnxport.errors import DeployError, OnnxportError, SettingsError
+
+if TYPE_CHECKING:
+    from onnxport.deploy.aws.session import Cloud
+    from onnxport.deploy.observed import Observed
+    from onnxport.deploy.preflight.finding import Finding, Outcome
+    from onnxport.deploy.preflight.subject import Need, Subject
+    from onnxport.image.engine import Engine
+    from onnxport.image.order import Built
+
+# What the plan tells by itself, with the plan beside it or with what a broken-off run has left in mind.
+_OF_THE_PLAN = frozenset({"P46", "P47", "P53", "P54"})
+_ALONE = "`onnxport deploy --preflight` has an engine try it"
+_OUTCOMES: tuple[Outcome, ...] = ("ok", "warning", "failed", "skipped")
+
+
+def preflight(told: Told, *, as_json: bool) -> int:
+    """Makes all checks with what is there: without credentials, a model or an engine, those that need none."""
+    from onnxport.deploy.preflight.table import run
+
+    with reporting() as reporter:
+        subject, broken = _gather(told, reporter)
+        found = run(subject, None if as_json else _tell)
+    passed = not broken and all(one.outcome != "failed" for one in found)
+    if as_json:
+        document = {"passed": passed, "findings": [one.to_json() for one in found]}
+        click.echo(json.dumps(document, indent=2, ensure_ascii=False))
+    else:
+        click.echo(f"preflight {'passed' if passed else 'failed'}: {_sums(found)}")
+    if broken:
+        say(broken)
+    return 0 if passed else FAILED
+
+
+def _tell(one: Finding) -> None:
+    click.echo(f"{one.id}  {one.outcome:<7}  {one.title}: {one.looked_at}")
+    if one.fix and one.outcome != "ok":
+        click.echo(f"{'':14}-> {one.fix}")
+
+
+def _sums(found: Sequence[Finding]) -> str:
+    counts = Counter(one.outcome for one in found)
+    return ", ".join(f"{counts[name]} {name}" for name in _OUTCOMES if counts[name])
+
+
+# ---------------------------------------------------------------------------------------------- what there is to look at
+
+
+def _gather(told: Told, reporter: Reporter) -> tuple[Subject, str]:
+    """The subject, and why its image can't be built, or nothing."""
+    from onnxport.deploy.preflight.subject import Subject
+
+    reasons: dict[Need, str] = {}
+    model = _model(told, reasons)
+    built, broken = _built(told, model, reasons, reporter)
+    subject = Subject(
+        told.intent,
+        told.folder,
+        model=model,
+        built=built,
+        engine=_engine(reasons) if built else None,
+        cloud=_cloud(told, reasons),
+        reasons=reasons,
+    )
+    return subject, broken
+
+
+def _model(told: Told, reasons: dict[Need, str]) -> Path | None:
+    from onnxport.deploy.locating import find_model
+
+    try:
+        return find_model(told.intent, told.folder)
+    except SettingsError as err:
+        reasons["model"] = str(err)
+        return None
+
+
+def _built(
+    told: Told, model: Path | None, reasons: dict[Need, str], reporter: Reporter
+) -> tuple[Built | None, str]:
+    from onnxport.deploy.images import prepare
+    from onnxport.deploy.locating import find_base
+
+    if model is None:
+        reasons["image"] = "there is no model file to build it of"
+        return None, ""
+    reporter.doing(f"building the image of {model.name}")
+    try:
+        base = find_base(told.intent, told.folder)
+        return prepare(model, told.intent, reporter.say, base=base).built, ""
+    except OnnxportError as err:
+        reasons["image"] = "the image can't be built"
+        return None, f"the image can't be built: {err}"
+
+
+def _engine(reasons: dict[Need, str]) -> Engine | None:
+    from onnxport.image.engine import find_engine
+
+    try:
+        return find_engine()
+    except OnnxportError as err:
+        reasons["engine"] = str(err)
+        return None
+
+
+def _cloud(told: Told, reasons: dict[Need, str]) -> Cloud | None:
+    try:
+        from onnxport.deploy.aws.session import Cloud
+    except ModuleNotFoundError:
+        reasons["account"] = "boto3 isn't installed: pip install '.[aws]'"
+        return None
+    try:
+        return Cloud(told.intent.region)
+    except DeployError as err:
+        reasons["account"] = str(err)
+        return None
+
+
+# ---------------------------------------------------------------------------------------------- before a plan is applied
+
+
+def look_before(
+    told: Told, *, model: Path, built: Built, cloud: Cloud, observed: Observed, reporter: Reporter
+) -> None:
+    """The same checks before anything is changed. Raises DeployError for the first that fails."""
+    from onnxport.deploy.preflight.subject import Subject
+    from onnxport.deploy.preflight.table import run
+
+    reporter.doing("checking all that can be checked beforehand")
+    subject = Subject(
+        told.intent,
+        told.folder,
+        model=model,
+        built=built,
+        cloud=cloud,
+        observed=observed,
+        reasons={"engine": _ALONE},
+    )
+    found = run(subject)
+    faults = [one for one in found if one.outcome == "failed" and one.id not in _OF_THE_PLAN]
+    if faults:
+        first, *others = faults
+        more = f" (and {', '.join(one.id for one in others)})" if others else ""
+        raise DeployError(f"{first.id}, {first.title}: {first.looked_at}{more}", remedy=first.fix)
+    reporter.say(f"preflight: {_sums(found)}; `onnxport deploy --preflight` tells each")
