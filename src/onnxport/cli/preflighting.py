@@ -58,7 +58,7 @@ def _sums(found: Sequence[Finding]) -> str:
     return ", ".join(f"{counts[name]} {name}" for name in _OUTCOMES if counts[name])
 
 
-# ---------------------------------------------------------------------------------------------- what there is to look at
+# ------------------------------------------------------------------------------------------------ what there is
 
 
 def _gather(told: Told, reporter: Reporter) -> tuple[Subject, str]:
@@ -131,7 +131,7 @@ def _cloud(told: Told, reasons: dict[Need, str]) -> Cloud | None:
         return None
 
 
-# ---------------------------------------------------------------------------------------------- before a plan is applied
+# ------------------------------------------------------------------------------------------ before a plan is applied
 
 
 def look_before(
