@@ -321,7 +321,7 @@ def test_the_accounts_own_service_role_is_used_as_it_is() -> None:
 
 
 def test_a_repository_elsewhere_needs_no_ecr_and_is_warned_of() -> None:
-    told = plan(BARE, replace(INTENT, image=Image(repository="docker.io/me/iris")))
+    told = plan(BARE, replace(INTENT, image=Image(repository="me/iris")))
     assert "create_repository" not in actions(told)
     assert not any(name.startswith("ecr:") for name in told.permissions)
     assert any("100 images in 6 hours" in note for note in told.notes)
