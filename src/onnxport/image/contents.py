@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path, PurePosixPath
 
-import onnxport
+from onnxport import errors
 from onnxport.errors import BuildError
 from onnxport.image.bytecode import PYTHON_VERSION, can_compile, compile_tree
 from onnxport.image.layers import Entry, folder_entries
@@ -124,7 +124,7 @@ def _seal(folder: Path) -> str:
 
 def _own_files() -> Iterator[tuple[str, bytes]]:
     """The package's sources that serve, and the metadata that tell its version: nothing else of a working copy."""
-    home = Path(onnxport.__file__).parent
+    home = Path(errors.__file__).parent
     for path in sorted(home.rglob("*")):
         parts = path.relative_to(home).parts
         is_hidden = any(part.startswith((".", "__pycache__")) for part in parts)
