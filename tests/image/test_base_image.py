@@ -136,7 +136,8 @@ def test_a_standard_library_without_bytecode_gets_it(store: Store, tmp_path: Pat
     }
     plain = bases.files(version=f"3.{MINOR}.1") | sources
     upper = bases.layer({f"{library}/json/decoder.py": b"x = 'upper'\n"})
-    bare = opened(store, bases.save(tmp_path / "1.tar", [bases.layer(plain), upper]))
+    links = {f"{library}/circle": ".", f"{library}/json/up": "/usr"}
+    bare = opened(store, bases.save(tmp_path / "1.tar", [bases.layer(plain, links), upper]))
     tree = bytecode_tree(store, bare)
     assert tree is not None
     [path] = [path for path in tree.folder.rglob("*") if path.is_file()]

@@ -89,13 +89,15 @@ class Root:
         return tuple(sorted(node.children)) if node and node.children else ()
 
     def files(self, path: str) -> Iterator[tuple[str, bytes]]:
-        """Names below a folder and contents, of those files whose contents are kept."""
-        for name in self.names(path):
-            node = self.find(f"{path}/{name}")
-            if node is not None and node.children is not None:
-                yield from ((f"{name}/{inner}", c) for inner, c in self.files(f"{path}/{name}"))
-            elif node is not None and node.content:
+        """Names below a folder and contents, of those files whose contents are kept; links aren't followed."""
+        top = self.find(path)
+        waiting = [("", top)] if top is not None else []
+        while waiting:
+            name, node = waiting.pop()
+            if node.content:
                 yield name, node.content
+            for child, inner in (node.children or {}).items():
+                waiting.append((f"{name}/{child}".removeprefix("/"), inner))
 
     def _walk(self, path: str) -> tuple[Node, list[str]] | None:
         waiting = _parts(path)[::-1]
