@@ -11,6 +11,7 @@ import contextlib
 import functools
 import os
 import shlex
+import socket
 import subprocess
 import sys
 import tempfile
@@ -40,12 +41,12 @@ def main(words: Sequence[str]) -> int:
     with ExitStack() as stack:
         try:
             world = stack.enter_context(rehearsal(given))
-        except (OSError, FileNotFoundError) as err:
+        except OSError as err:
             print(f"fake-aws: {err}", file=sys.stderr)
             return 1
         told = variables(world, given.region)
-        write(told)
-        stack.callback(VARIABLES.unlink, missing_ok=True)
+        write(told, given.variables)
+        stack.callback(given.variables.unlink, missing_ok=True)
         announce(told, world, given)
         stopped()
         say("stopping")
@@ -57,6 +58,7 @@ def parse(words: Sequence[str]) -> argparse.Namespace:
     parser.add_argument("--port", type=int, default=5566, help="of the AWS operations")
     parser.add_argument("--rate", type=float, default=RATE, help="AWS's seconds for each of ours")
     parser.add_argument("--region", default="us-east-1")
+    parser.add_argument("--variables", type=Path, default=VARIABLES, help="file to write")
     parser.add_argument(
         "--engine",
         default="auto",
@@ -67,7 +69,13 @@ def parse(words: Sequence[str]) -> argparse.Namespace:
 
 @contextmanager
 def rehearsal(given: argparse.Namespace) -> Iterator[World]:
-    """All of it, until the block ends."""
+    """All of it, until the block ends. Raises OSError where the port is taken."""
+    try:
+        socket.create_server(("127.0.0.1", given.port)).close()
+    except OSError as err:
+        raise OSError(
+            f"port {given.port} is taken; choose another: make fake-aws PORT=..."
+        ) from err
     if not BASE.exists():
         make_base()
     with ExitStack() as stack:
@@ -107,18 +115,21 @@ def make_base() -> None:
     subprocess.run([sys.executable, str(ROOT / "tools" / "base.py")], check=False)
 
 
-def write(told: dict[str, str]) -> None:
-    VARIABLES.parent.mkdir(exist_ok=True)
+def write(told: dict[str, str], path: Path) -> None:
+    """For the shell, complete from the first moment."""
+    path.parent.mkdir(exist_ok=True)
     lines = [f"export {name}={shlex.quote(value)}" for name, value in told.items()]
-    VARIABLES.write_text("\n".join(lines) + "\n", "utf-8")
+    new = path.with_suffix(".new")
+    new.write_text("\n".join(lines) + "\n", "utf-8")
+    new.replace(path)
 
 
 def announce(told: dict[str, str], world: World, given: argparse.Namespace) -> None:
-    print(VARIABLES.read_text("utf-8"), end="")
+    print(given.variables.read_text("utf-8"), end="", flush=True)
     say(f"AWS is on {told['AWS_ENDPOINT_URL']}, its registry on {world.registry}")
     say(f"{given.rate:g} of its seconds pass in one of ours")
     with contextlib.suppress(ValueError):
-        say(f"in another terminal: source {os.path.relpath(VARIABLES)}")
+        say(f"in another terminal: source {os.path.relpath(given.variables)}")
         if BASE.exists():
             say(f"and build on the local base: onnxport deploy --base {os.path.relpath(BASE)}")
     say("Ctrl-C ends all")

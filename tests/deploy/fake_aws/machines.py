@@ -135,7 +135,8 @@ class Container:
     """A container of the image itself, on an engine of this machine. program: docker or podman."""
 
     def __init__(self, order: Order, registry: Registry, folder: Path, program: str) -> None:
-        self._program, self._name = program, f"onnxport-fake-{folder.parent.name}-{folder.name}"
+        self._program, self._image = program, order.image
+        self._name = f"onnxport-fake-{folder.parent.name}-{folder.name}"
         self.port = 0
         folder.mkdir(parents=True, exist_ok=True)
         self._pull(order.image, registry, folder)
@@ -174,9 +175,15 @@ class Container:
         return done.stdout + done.stderr
 
     def stop(self) -> None:
-        for words in (("stop", "--time", "10"), ("rm", "--force")):
+        """Leaves neither the container nor, unless another one needs it, the image."""
+        name = self._name
+        for words in (
+            ("stop", "--time", "10", name),
+            ("rm", "--force", name),
+            ("rmi", self._image),
+        ):
             with contextlib.suppress(LookupError):
-                self._call(*words, self._name)
+                self._call(*words)
 
     def _call(self, *words: str) -> str:
         return self._run(list(words))
