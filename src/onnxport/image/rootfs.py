@@ -19,7 +19,7 @@ OPAQUE = ".wh..wh..opq"
 _MAX_LINKS = 40  # the kernel's own limit
 _MAX_MEMBERS = 2_000_000
 _MAX_UNPACKED = 64 * 1024**3
-_MAX_KEPT = 64 * 1024**2
+_MAX_KEPT = 256 * 1024**2  # bytes of all telling files together
 _PIECE = 1 << 20
 
 # Files whose content tells what the image is; all others' is passed over.
@@ -53,7 +53,7 @@ class Root:
     def __init__(self, telling: re.Pattern[str] = TELLING) -> None:
         self._telling = telling
         self._top = Node(0, children={})
-        self._layer = self._members = self._unpacked = 0
+        self._layer = self._members = self._unpacked = self._kept = 0
         self._open: tuple[list[str], dict[str, Node]] | None = None  # where the last member stood
 
     def add(self, stream: IO[bytes]) -> Scanned:
@@ -164,8 +164,11 @@ class Root:
 
     def _content(self, tar: tarfile.TarFile, member: tarfile.TarInfo) -> bytes:
         name = "/".join(_parts(member.name))
-        if not member.isreg() or member.size > _MAX_KEPT or not self._telling.fullmatch(name):
+        if not member.isreg() or not self._telling.fullmatch(name):
             return b""
+        self._kept += member.size
+        if self._kept > _MAX_KEPT:
+            raise ValueError("what is called like Python, glibc or dpkg's list is too large")
         stream = tar.extractfile(member)
         return stream.read() if stream else b""
 
