@@ -18,7 +18,12 @@ _HOMES = {
     "key": "keys",
     "serve": "serving",
     "build": "building",
-    **dict.fromkeys(("deploy", "status", "logs", "rollback", "destroy", "open"), "deploying"),
+    "deploy": "deploying",
+    "status": "looking",
+    "logs": "looking",
+    "rollback": "retreating",
+    "destroy": "retreating",
+    "open": "looking",
     "bench": "benchmarking",
 }
 

@@ -114,3 +114,13 @@ def known_keys(told: Told) -> tuple[str | None, tuple[str, ...] | None]:
         return key_lines_of(told)
     except SettingsError:
         return None, None
+
+
+def model_if_here(told: Told) -> Path | None:
+    """The model file, where it is here."""
+    from onnxport.deploy.locating import find_model
+
+    try:
+        return find_model(told.intent, told.folder)
+    except SettingsError:
+        return None

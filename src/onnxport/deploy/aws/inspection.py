@@ -170,7 +170,6 @@ def _subnet(said: Mapping[str, Any], tables: Sequence[Mapping[str, Any]]) -> Sub
         id=said["SubnetId"],
         vpc=said["VpcId"],
         zone=said["AvailabilityZone"],
-        gives_public_ip=bool(said.get("MapPublicIpOnLaunch")),
         to_gateway=to_gateway,
         to_nat=bool(routes) and not to_gateway,
     )
@@ -219,14 +218,13 @@ def read_rights(cloud: Cloud, role: str) -> Rights | None:
         iam = cloud.iam
         trust = iam.get_role(RoleName=role)["Role"]["AssumeRolePolicyDocument"]
         attached = iam.list_attached_role_policies(RoleName=role)["AttachedPolicies"]
-        arns = [policy["PolicyArn"] for policy in attached]
         own = iam.list_role_policies(RoleName=role)["PolicyNames"]
-        documents = [_managed(cloud, arn) for arn in arns]
+        documents = [_managed(cloud, policy["PolicyArn"]) for policy in attached]
         documents += [
             iam.get_role_policy(RoleName=role, PolicyName=name)["PolicyDocument"] for name in own
         ]
         statements = tuple(one for document in documents for one in _statements(document))
-        return Rights(role, frozenset(_principals(trust)), statements, tuple(arns))
+        return Rights(role, frozenset(_principals(trust)), statements)
     return None
 
 
@@ -276,7 +274,6 @@ def read_shelf(cloud: Cloud, name: str, digest: str) -> Shelf | None:
         return Shelf(
             name=name,
             is_immutable=said.get("imageTagMutability") == "IMMUTABLE",
-            scans=bool(said.get("imageScanningConfiguration", {}).get("scanOnPush")),
             lifecycle=_lifecycle(cloud, name),
             holds=holds,
             findings=_scan(cloud, name, digest) if holds else None,
@@ -327,7 +324,6 @@ def read_platforms(cloud: Cloud) -> tuple[PlatformVersion, ...]:
         PlatformVersion(
             arn=one["PlatformArn"],
             version=tuple(int(part) for part in one["PlatformVersion"].split(".")),
-            status=one.get("PlatformStatus", ""),
             state=one.get("PlatformBranchLifecycleState", ""),
         )
         for one in found

@@ -1,0 +1,277 @@
+"""Actions on environments: asked for, waited for, verified, swapped. Whether AWS has done it is looked at each time."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from onnxport.deploy import golden
+from onnxport.deploy.aws import beanstalk, reading
+from onnxport.deploy.aws.events import (
+    Stream,
+    failures,
+    read_health,
+    settle,
+    wait_for_health,
+)
+from onnxport.deploy.aws.session import Cloud
+from onnxport.deploy.diagnosis import remedy_for
+from onnxport.deploy.images import Prepared
+from onnxport.deploy.names import Names
+from onnxport.deploy.observed import Address, Environment, Event
+from onnxport.deploy.slots import has_address
+from onnxport.deploy.tags import is_ours
+from onnxport.errors import DeployError
+
+_TRIES = 3
+_TERMINATION_SECONDS = 1800.0
+_GRACE = 60.0  # beyond the time that AWS itself gives an update
+_READY_SECONDS = 180.0  # until a new address is known everywhere
+_ILL_EVERY = 5.0
+
+Settings = Sequence[Mapping[str, str]]
+
+
+@dataclass(frozen=True, slots=True)
+class Site:
+    """Where steps are run. model: the model file, where it is here. api_key: for golden requests.
+
+    prepared: the built image, bundle: the source bundle's bytes, both where a plan pushes and uploads.
+    """
+
+    cloud: Cloud
+    names: Names
+    live: Address
+    timeout: float
+    say: Callable[[str], None]
+    tell_event: Callable[[Event], None]
+    model: Path | None = None
+    api_key: str | None = None
+    prepared: Prepared | None = None
+    bundle: bytes = b""
+
+
+def _stream(site: Site, name: str) -> Stream:
+    return Stream(site.cloud, site.names.application, name)
+
+
+def create_environment(site: Site, *, name: str, version: str, **arguments: Any) -> None:
+    step = f"create environment {name}"
+    stream = _stream(site, name)
+    try:
+        beanstalk.create_environment(site.cloud, name=name, version=version, **arguments)
+    except DeployError as err:
+        if "already exists" not in err.said or not _is_ours(site, name):
+            raise
+    _settled(site, name, stream, step, version=version)
+
+
+def _is_ours(site: Site, name: str) -> bool:
+    found = reading.read_environments(site.cloud, site.names.application, [name])
+    return any(each.name == name and is_ours(each.tags) for each in found)
+
+
+def _settled(
+    site: Site, name: str, stream: Stream, step: str, *, version: str | None = None
+) -> Environment:
+    """Waits until it is Ready, with the version if one is given. Raises DeployError with what AWS says went wrong."""
+    found, heard = settle(site.cloud, name, stream, site.tell_event, seconds=site.timeout + _GRACE)
+    bad = failures(heard)
+    if found is None:
+        bad = bad or [f"{name} is gone"]
+    elif version and found.version != version:
+        bad = bad or [f"{name} has version {found.version}, not {version}"]
+    if bad or found is None:
+        raise _failed(step, bad)
+    return found
+
+
+def _failed(step: str, bad: list[str]) -> DeployError:
+    """The last word is what failed, the first why."""
+    why, what = bad[0], bad[-1]
+    told = what if why == what else f"{what.rstrip('.')}, because: {why.rstrip('.')}"
+    return DeployError(told.rstrip("."), step=step, said=why, remedy=remedy_for(" ".join(bad)))
+
+
+def await_ready(site: Site, *, name: str) -> None:
+    found = _settled(site, name, _stream(site, name), f"wait for {name}")
+    if not found.is_ready:
+        raise DeployError(f"{name} is {found.status}", remedy="`onnxport status` tells more")
+
+
+def await_gone(site: Site, *, name: str) -> None:
+    _gone(site, name, _stream(site, name))
+
+
+def _gone(site: Site, name: str, stream: Stream) -> None:
+    found, heard = settle(site.cloud, name, stream, site.tell_event, seconds=_TERMINATION_SECONDS)
+    bad = failures(heard)
+    if found is not None or bad:
+        state = f"it is {found.status}" if found else "something is left"
+        raise _failed(f"terminate environment {name}", bad or [state])
+
+
+def terminate(site: Site, *, name: str) -> None:
+    found = reading.read_environment(site.cloud, name)
+    if found is None:
+        return
+    stream = _stream(site, name)
+    if found.status != "Terminating":
+        _call_when_ready(site, name, stream, lambda: beanstalk.terminate(site.cloud, name=name))
+    _gone(site, name, stream)
+
+
+def update_settings(site: Site, *, name: str, settings: Settings, remove: Settings) -> None:
+    def change() -> None:
+        beanstalk.update_settings(site.cloud, name=name, settings=settings, remove=remove)
+
+    stream = _stream(site, name)
+    _call_when_ready(site, name, stream, change)
+    _settled(site, name, stream, f"change settings of {name}")
+
+
+def update_version(site: Site, *, name: str, version: str, tags: Mapping[str, str]) -> None:
+    step = f"put version {version} on {name}"
+    stream = _stream(site, name)
+    found = _current(site, name)
+    if found.version != version or not found.is_ready:
+        _call_when_ready(
+            site,
+            name,
+            stream,
+            lambda: beanstalk.update_version(site.cloud, name=name, version=version),
+        )
+        found = _settled(site, name, stream, step, version=version)
+    if tags != reading.read_tags(site.cloud, found.arn):
+        beanstalk.update_tags(site.cloud, arn=found.arn, tags=tags)
+        _settled(site, name, stream, step, version=version)
+
+
+def _call_when_ready(site: Site, name: str, stream: Stream, change: Callable[[], None]) -> None:
+    """An environment that is still busy, with what we asked for before, is waited for once."""
+    try:
+        change()
+    except DeployError as err:
+        if "Must be Ready" not in err.said:
+            raise
+        settle(site.cloud, name, stream, site.tell_event, seconds=site.timeout + _GRACE)
+        change()
+
+
+def _current(site: Site, name: str) -> Environment:
+    found = reading.read_environment(site.cloud, name)
+    if found is None:
+        raise DeployError(
+            f"environment {name} is gone", remedy="run `onnxport deploy` to make it again"
+        )
+    return found
+
+
+def abort(site: Site, *, name: str) -> None:
+    stream = _stream(site, name)
+    if _current(site, name).status == "Updating":
+        beanstalk.abort(site.cloud, name=name)
+    found, _ = settle(site.cloud, name, stream, site.tell_event, seconds=site.timeout + _GRACE)
+    if found is None or not found.is_ready:
+        raise DeployError(
+            f"{name} isn't Ready after the abort", remedy="`onnxport status` tells more"
+        )
+
+
+# --------------------------------------------------------------------------------------------- golden requests, swap
+
+
+def url_of(environment: Environment) -> str:
+    """Where an environment answers by itself, whichever address callers know."""
+    return f"http://{environment.cname}"
+
+
+def verify(site: Site, *, name: str, latency_ms: float, model_digest: str) -> None:
+    step = f"verify {name}"
+    stream = _stream(site, name)
+    verdict = wait_for_health(site.cloud, name, stream, site.tell_event, seconds=site.timeout)
+    if not verdict.is_well:
+        report = verdict.report
+        causes = "; ".join(report.causes) or "no cause is told"
+        raise DeployError(
+            f"health is {report.color} ({report.status}): {causes.rstrip('.')}",
+            step=step,
+            said=causes,
+            remedy=remedy_for(causes),
+        )
+    url = url_of(_current(site, name))
+    if site.model is not None and golden.is_model(site.model, model_digest):
+        found = golden.judge(
+            url, site.model, site.api_key, latency_ms=latency_ms, seconds=_READY_SECONDS
+        )
+    else:
+        found = golden.judge_other(url, model_digest, site.api_key, seconds=_READY_SECONDS)
+    if found.fault:
+        raise DeployError(found.fault, step=step, remedy=remedy_for(found.fault))
+    site.say(f"{url}: {found}")
+
+
+def point(site: Site, *, name: str, former: str) -> None:
+    """The live address comes to `name`. Looked at after each try: a swap that is done twice is none."""
+    streams = {each: _stream(site, each) for each in (name, former)}
+    for _ in range(_TRIES):
+        for each, stream in streams.items():
+            settle(site.cloud, each, stream, site.tell_event, seconds=site.timeout + _GRACE)
+        if has_address(_current(site, name), site.live):
+            return
+        if not has_address(_current(site, former), site.live):
+            raise DeployError(
+                f"neither {name} nor {former} has the address {site.live.full}",
+                step=f"swap {name} and {former}",
+                remedy="run the same command again, it looks anew",
+                resumable=True,
+            )
+        beanstalk.swap(site.cloud, source=name, destination=former)
+    if not has_address(_settle_and_read(site, name, streams[name]), site.live):
+        raise DeployError(
+            f"{site.live.full} still leads to {former}",
+            step=f"swap {name} and {former}",
+            remedy="run the same command again",
+        )
+
+
+def _settle_and_read(site: Site, name: str, stream: Stream) -> Environment:
+    settle(site.cloud, name, stream, site.tell_event, seconds=site.timeout + _GRACE)
+    return _current(site, name)
+
+
+def watch(site: Site, *, name: str, seconds: int, model_digest: str) -> None:
+    known = site.model is not None and golden.is_model(site.model, model_digest)
+    fault = golden.watch(
+        url_of(_current(site, name)),
+        site.model if known else None,
+        site.api_key,
+        seconds=seconds,
+        ill=_Complaints(site, name),
+    )
+    if fault:
+        raise DeployError(fault, step=f"watch {name}", said=fault, remedy=remedy_for(fault))
+
+
+class _Complaints:
+    """What Beanstalk says is wrong, asked now and then."""
+
+    def __init__(self, site: Site, name: str) -> None:
+        self._site, self._name = site, name
+        self._stream = _stream(site, name)
+        self._asked = 0.0
+
+    def __call__(self) -> str:
+        if time.monotonic() - self._asked < _ILL_EVERY:
+            return ""
+        self._asked = time.monotonic()
+        for event in self._stream.news():
+            self._site.tell_event(event)
+        report = read_health(self._site.cloud, self._name)
+        if report.color != "Red":
+            return ""
+        causes = "; ".join(report.causes) or report.status
+        return f"health is Red: {causes}"
