@@ -11,6 +11,7 @@ import contextlib
 import functools
 import os
 import shlex
+import shutil
 import socket
 import subprocess
 import sys
@@ -34,6 +35,7 @@ from tests.deploy.fake_aws.state import World  # noqa: E402
 VARIABLES = ROOT / "build" / "fake-aws.env"
 BASE = ROOT / "build" / "base-slim.tar"
 RATE = 30.0
+PROGRAMS = ("docker-registry", "nginx")
 
 
 def main(words: Sequence[str]) -> int:
@@ -69,7 +71,14 @@ def parse(words: Sequence[str]) -> argparse.Namespace:
 
 @contextmanager
 def rehearsal(given: argparse.Namespace) -> Iterator[World]:
-    """All of it, until the block ends. Raises OSError where the port is taken."""
+    """All of it, until the block ends. Raises OSError where a program lacks, or the port is taken."""
+    missing = [
+        one for one in PROGRAMS if shutil.which(one, path=f"{os.environ['PATH']}:/usr/sbin") is None
+    ]
+    if missing:
+        raise OSError(
+            f"{' and '.join(missing)} not installed; tools/system-packages installs what lacks"
+        )
     try:
         socket.create_server(("127.0.0.1", given.port)).close()
     except OSError as err:

@@ -20,6 +20,7 @@ from tests.deploy.account import (
     bundle,
     client,
     push,
+    role,
     setting,
     zipped,
 )
@@ -319,6 +320,24 @@ def test_a_profile_without_a_role_is_told(account: Account) -> None:
     account.launch("iris-green", "v1", profile="")
     said = "Environment must have instance profile associated with it."
     assert account.told("iris-green", "ERROR")[0] == said
+
+
+def test_a_service_role_must_let_elastic_beanstalk_in(account: Account) -> None:
+    role(account.fake, "stranger", "ec2.amazonaws.com")
+    role(account.fake, "service", "elasticbeanstalk.amazonaws.com")
+    statuses = []
+    for number, name in enumerate(("nobody", "stranger", "service")):
+        options = [*SINGLE, setting(ENVIRONMENT, "ServiceRole", name)]
+        statuses.append(account.launch(f"iris-{number}", "v1", options=options)["Status"])
+    assert statuses == ["Terminated", "Terminated", "Ready"]
+    assert "stranger" in account.told("iris-1", "ERROR")[0]
+
+
+def test_an_image_without_a_repository_is_none(account: Account) -> None:
+    digest = push(account.fake, "orphan")
+    account.version("v3", bundle(f"{account.fake.registry}/orphan@{digest}"))
+    assert account.launch("iris-blue", "v3")["Health"] == "Red"
+    assert any("name unknown" in told for told in account.told("iris-blue", "ERROR"))
 
 
 def test_without_a_network_nothing_is_launched(account: Account) -> None:

@@ -81,7 +81,18 @@ def _profile_fault(cloud: Cloud, environment: Environment) -> str:
             f"The instance profile {profile} associated with the environment has no role. "
             "Please attach a role to the instance profile."
         )
-    return ""
+    return _service_role_fault(cloud, environment)
+
+
+def _service_role_fault(cloud: Cloud, environment: Environment) -> str:
+    """There need be none, but one that is named must be there, and let Elastic Beanstalk in."""
+    named = environment.option("aws:elasticbeanstalk:environment", "ServiceRole").rpartition("/")[2]
+    if not named or (
+        policies.exists(cloud.account, named)
+        and policies.trusts(cloud.account, named, "elasticbeanstalk.amazonaws.com")
+    ):
+        return ""
+    return f"Elastic Beanstalk can't assume the service role {named}."
 
 
 def _give_up(cloud: Cloud, environment: Environment, at: float, message: str) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from moto.ec2.models import ec2_backends
+from moto.ecr.models import ecr_backends
 
 from tests.deploy.fake_aws import bundles, policies
 from tests.deploy.fake_aws.images import Manifest, Registry
@@ -50,6 +51,11 @@ def _pull(
     repository, _, name = image.removeprefix(f"{registry.address}/").partition("@")
     if not name:
         repository, _, name = repository.rpartition(":")
+    if repository not in ecr_backends[cloud.account][cloud.region].repositories:
+        return Fault(
+            f"Failed to pull Docker image {image}: name unknown: The repository with name '{repository}' does not "
+            f"exist in the registry with id '{cloud.account}'"
+        )
     if not _may_pull(cloud, environment, repository):
         return Fault(
             f"Failed to pull Docker image {image}: Error response from daemon: "
@@ -67,8 +73,10 @@ def _may_pull(cloud: Cloud, environment: Environment, repository: str) -> bool:
     profile = environment.option("aws:autoscaling:launchconfiguration", "IamInstanceProfile")
     role = policies.role_of_profile(cloud.account, profile)
     arn = f"arn:aws:ecr:{cloud.region}:{cloud.account}:repository/{repository}"
-    return bool(role) and all(
-        policies.role_allows(cloud.account, role or "", action, "*" if action == _PULL[0] else arn)
+    if not role or not policies.trusts(cloud.account, role, "ec2.amazonaws.com"):
+        return False
+    return all(
+        policies.role_allows(cloud.account, role, action, "*" if action == _PULL[0] else arn)
         for action in _PULL
     )
 

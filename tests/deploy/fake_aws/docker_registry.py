@@ -19,7 +19,10 @@ _HTPASSWD = "AWS:$2y$05$6YFRvO3.4exjAwt0cZPvyORtMeRQ.noiHKFPOjU/4WokG8dKjNyha\n"
 
 @contextmanager
 def docker_registry(folder: Path, port: int = 0) -> Iterator[str]:
-    """Runs until the block ends; gives its address. It keeps all below the folder."""
+    """Runs until the block ends; gives its address. It keeps all below the folder.
+
+    Raises FileNotFoundError where there is no such program, OSError where the port is taken.
+    """
     program = shutil.which("docker-registry")
     if program is None:
         raise FileNotFoundError("docker-registry is not installed: apt-get install docker-registry")
@@ -56,7 +59,7 @@ def _listening(lines: IO[str]) -> str:
         if found:
             threading.Thread(target=_drain, args=(lines,), daemon=True).start()
             return found[1]
-    raise RuntimeError("docker-registry ended before it listened:\n" + "".join(told[-3:]))
+    raise OSError("docker-registry ended before it listened:\n" + "".join(told[-3:]))
 
 
 def _drain(lines: IO[str]) -> None:
