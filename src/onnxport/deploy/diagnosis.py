@@ -53,7 +53,7 @@ SIGNATURES = (
     ),
     _signature(
         "memory",
-        r"\bOOM|out of memory|exit(?:ed)? (?:code|status)? ?137|\bKilled\b",
+        r"\bOOM|out of memory|exit(?:ed)?(?: with)?(?: code| status)? 137|\bKilled\b",
         "the machine has too little memory",
         "take a larger type in instances.types, or fewer workers in [server]",
     ),
