@@ -22,9 +22,7 @@ FENCE = re.compile(r"^(```+|~~~+).*?^\1", re.MULTILINE | re.DOTALL)
 REGISTRIES = [
     ".".join(parts) for parts in (("pypi", "org"), ("pythonhosted", "org"), ("npmjs", "org"))
 ]
-REGISTRIES += [
-    ".".join(parts) for parts in (("npmjs", "com"), ("debian", "org"), ("docker", "io/"))
-]
+REGISTRIES += [".".join(parts) for parts in (("npmjs", "com"), ("debian", "org"))]
 MACHINE_PATH = re.compile(r"(?<![\w./~-])/(?:root|work|home/\w+|Users/\w+)/")
 
 
