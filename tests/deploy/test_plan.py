@@ -49,6 +49,14 @@ def test_permissions_are_named_once_and_by_service() -> None:
     assert "  eb: CreateApplicationVersion, Describe" in list(told.lines())
 
 
+def test_what_beanstalk_does_in_our_name_is_told_apart() -> None:
+    made = Step("create_environment", "create it", "add", "", permissions=("ec2:*", "eb:Create"))
+    told = plan(made)
+    assert told.own_permissions == ("eb:Create",)
+    assert any("in your name Elastic Beanstalk uses ec2" in line for line in told.lines())
+    assert not any("ec2: *" in line for line in told.lines())
+
+
 def test_what_only_looks_is_harmless_and_costs_nothing_new() -> None:
     assert plan(LOOK).is_harmless
     assert not plan(LOOK, ADD).is_harmless

@@ -26,6 +26,7 @@ def test_before_and_after_a_deployment(project: Project) -> None:
     assert blue["version"] == told["versions"][0]["label"]
     assert blue["image"].startswith("sha256:")
     assert told["drift"] == []
+    assert told["cost"]["date"]
     assert told["unfinished"] is None
     assert project.run("open").stdout.strip() == f"{url}/docs"
 

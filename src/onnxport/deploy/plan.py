@@ -9,6 +9,26 @@ from typing import Any, Literal
 Kind = Literal["deploy", "rollback", "destroy"]
 Effect = Literal["add", "change", "remove", "look"]
 
+# What every command that plans reads of an account.
+READING = (
+    "ecr:BatchGetImage",
+    "ecr:DescribeRepositories",
+    "ecr:GetAuthorizationToken",
+    "ecr:ListTagsForResource",
+    "elasticbeanstalk:CheckDNSAvailability",
+    "elasticbeanstalk:DescribeApplicationVersions",
+    "elasticbeanstalk:DescribeApplications",
+    "elasticbeanstalk:DescribeConfigurationSettings",
+    "elasticbeanstalk:DescribeEnvironments",
+    "elasticbeanstalk:ListPlatformVersions",
+    "elasticbeanstalk:ListTagsForResource",
+    "iam:GetInstanceProfile",
+    "iam:GetRole",
+    "iam:ListAttachedRolePolicies",
+    "iam:ListRolePolicies",
+    "s3:GetObject",
+    "s3:ListBucket",
+)
 _SIGNS: dict[Effect, str] = {"add": "+", "change": "~", "remove": "-", "look": "?"}
 
 
@@ -78,6 +98,11 @@ class Plan:
         """Whether nothing in the account changes."""
         return all(step.effect == "look" for step in self.steps)
 
+    @property
+    def own_permissions(self) -> tuple[str, ...]:
+        """Without those by whole services, which Elastic Beanstalk uses in the caller's name."""
+        return tuple(name for name in self.permissions if not name.endswith(":*"))
+
     def to_json(self) -> dict[str, Any]:
         """The plan as plain data."""
         return {
@@ -87,6 +112,7 @@ class Plan:
             "where": self.where,
             "steps": [step.to_json() for step in self.steps],
             "permissions": list(self.permissions),
+            "reading": list(READING),
             "notes": list(self.notes),
             "cost": dict(self.cost) if self.cost is not None else None,
         }
@@ -104,10 +130,20 @@ class Plan:
             yield ""
             yield "  + new   ~ changed   - removed   ? only looked at"
             yield ""
-            yield from _permission_lines(self.permissions)
+            yield "permissions that the steps need:"
+            yield from _permission_lines(self.own_permissions)
+            yield from self._on_behalf()
+            yield "permissions that looking at the account needs:"
+            yield from _permission_lines(READING)
         if not self.is_harmless:
             yield from self.cost_lines
         yield from (f"note: {note}" for note in self.notes)
+
+    def _on_behalf(self) -> Iterator[str]:
+        services = [name.removesuffix(":*") for name in self.permissions if name.endswith(":*")]
+        if services:
+            yield f"  in your name Elastic Beanstalk uses {', '.join(services)} as well; the managed policy"
+            yield "  AdministratorAccess-AWSElasticBeanstalk grants what it needs of them"
 
 
 def _permission_lines(permissions: tuple[str, ...]) -> Iterator[str]:
@@ -116,6 +152,5 @@ def _permission_lines(permissions: tuple[str, ...]) -> Iterator[str]:
     for permission in permissions:
         service, _, action = permission.partition(":")
         services.setdefault(service, []).append(action)
-    yield "permissions that the steps need:"
     for service, actions in services.items():
         yield f"  {service}: {', '.join(actions)}"

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 from onnxport.deploy.aws.events import read_health
 from onnxport.deploy.aws.observing import observe
 from onnxport.deploy.aws.session import Cloud
+from onnxport.deploy.cost import Estimate, estimate
 from onnxport.deploy.drift import drift
 from onnxport.deploy.intent import Intent
 from onnxport.deploy.names import SLOTS, Names, names_of
@@ -40,7 +41,7 @@ class Slot:
 @dataclass(frozen=True, slots=True)
 class Status:
     """slots: the live one first. drift: sentences on what differs from the intent. foreign: names of ours that others
-    have. record: the last deployment as it was written down.
+    have. record: the last deployment as it was written down. cost: of a month of the intent.
     """
 
     app: str
@@ -53,6 +54,7 @@ class Status:
     drift: tuple[str, ...]
     foreign: tuple[str, ...]
     record: dict[str, Any]
+    cost: Estimate
 
     @property
     def live(self) -> Slot | None:
@@ -79,6 +81,7 @@ class Status:
             "drift": list(self.drift),
             "foreign": list(self.foreign),
             "record": self.record,
+            "cost": self.cost.to_json(),
         }
 
     def lines(self) -> Iterator[str]:
@@ -99,6 +102,7 @@ class Status:
             yield f"  and {len(self.versions) - _SHOWN_VERSIONS} older ones"
         if self.live:
             yield from (f"drift: {text}" for text in self.drift or ("none",))
+            yield f"cost: {next(self.cost.lines())}"
 
 
 def _slot_json(slot: Slot) -> dict[str, Any]:
@@ -160,6 +164,7 @@ def read_status(
         else (),
         foreign=tuple(each.name for each in found if each not in ours),
         record=dict(observed.record),
+        cost=estimate(intent),
     )
 
 
@@ -219,8 +224,3 @@ def _difference(name: str, found: str | None, wanted: str | None) -> str:
     if wanted is None:
         return f"{name} is set, and onnxport.toml doesn't"
     return f"{name} is {found or 'not set'}, and onnxport.toml wants {wanted}"
-
-
-def with_note(status: Status, note: str) -> Status:
-    """One more sentence on what differs."""
-    return replace(status, drift=(*status.drift, note))
