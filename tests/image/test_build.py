@@ -171,7 +171,7 @@ def test_a_retrain_changes_the_last_layer_alone_and_takes_little_time(
     [before] = first[0]["images"]
     assert image["layers"][:-1] == before["layers"][:-1]
     assert image["layers"][-1] != before["layers"][-1]
-    assert seconds < 10  # 1.2 on a machine that does nothing else
+    assert seconds < 20  # 1.2 on a machine that does nothing else
 
 
 # ------------------------------------------------------------------------------------------------------ what is inside
@@ -306,7 +306,7 @@ def test_it_answers_soon_and_ends_with_0(
     running: tuple[subprocess.Popen[str], str, float], saved: Saved, unpacked: Path, model: Path
 ) -> None:
     process, url, seconds = running
-    assert seconds < 5  # 0.4 on a machine that does nothing else
+    assert seconds < 10  # 0.4 on a machine that does nothing else
     assert check_url(url, model).passed
     health = _in_its_root(saved, unpacked, "health", user="4242:4242")
     env = _env(saved, PORT=url.rpartition(":")[2])

@@ -74,4 +74,5 @@ def lines(built: Built, told: dict[str, Any]) -> Iterator[str]:
 
 
 def _size(count: int) -> str:
-    return f"{count / _MEGABYTE:8.1f} MB"
+    digits = 1 if count >= _MEGABYTE else 2  # a small model isn't 0.0 MB
+    return f"{count / _MEGABYTE:8.{digits}f} MB"
