@@ -21,6 +21,7 @@ from onnxport.deploy.preflight.account import (
 from onnxport.deploy.preflight.facts import PlatformVersion, Quota, Whereabouts
 from onnxport.deploy.preflight.subject import Subject
 from onnxport.deploy.tags import shared_tags, slot_tags
+from onnxport.image.order import Built
 from tests.deploy.account import ACCOUNT, DOCKER, LAUNCH, client, profile, setting
 from tests.deploy.fake_aws.process import REGION, FakeAws
 from tests.deploy.preflight.conftest import OPEN
@@ -192,7 +193,7 @@ def test_a_platform_that_stays_old_in_place(look: Make, fake_aws: FakeAws) -> No
 def _version(text: str, state: str = "Supported") -> PlatformVersion:
     numbers = tuple(int(part) for part in text.split("."))
     arn = f"arn:aws:elasticbeanstalk:eu-central-1::platform/Docker running on 64bit AL2023/{text}"
-    return PlatformVersion(arn, numbers, "Ready", state)
+    return PlatformVersion(arn, numbers, state)
 
 
 def test_a_platform_that_was_chosen_as_a_text_sorts() -> None:
@@ -296,3 +297,11 @@ def test_a_read_that_is_not_allowed_is_no_ok(look: Make, fake_aws: FakeAws) -> N
     found = finding("P41", look())
     assert found.outcome == "skipped"
     assert "lack the permission" in found.looked_at
+
+
+def test_without_ec2_the_names_of_types_tell(look: Make, fake_aws: FakeAws, built: Built) -> None:
+    fake_aws.script("access_denied", operation="DescribeInstanceTypes", times=99)
+    subject = look(built=built)
+    passes("P03", subject, "fit into t3.small")
+    passes("P05", subject)
+    assert finding("P50", subject).outcome == "skipped"

@@ -17,7 +17,8 @@ from onnxport.deploy.preflight.bundle import snippets_verdict
 from onnxport.deploy.preflight.members import members
 from onnxport.deploy.preflight.nginx import refusal
 from onnxport.deploy.preflight.subject import Subject
-from onnxport.errors import DeployError
+from onnxport.errors import BuildError
+from onnxport.image.order import Built
 from tests.deploy.account import bundle, zipped
 from tests.deploy.preflight.conftest import OPEN
 from tests.deploy.preflight.looking import fires, passes
@@ -122,6 +123,15 @@ def test_files_that_do_not_belong(subject_of: Make, files: dict[str, str], told:
     fires("P21", subject_of(bundle=packed(files)), told)
 
 
+def test_a_dockerrun_that_is_no_object_breaks_no_other_check(
+    subject_of: Make, built: Built
+) -> None:
+    for text in ("{", "[]", '{"Ports": ["8080"], "Image": "me/iris"}'):
+        subject = subject_of(built=built, bundle=zipped({"Dockerrun.aws.json": text}))
+        fires("P08", subject, "proxies to none")
+        fires("P16", subject, "the bundle names no image without a digest")
+
+
 def test_hooks(subject_of: Make) -> None:
     good = packed({HOOK: "#!/bin/sh\ndocker image prune -f\n"}, mode=0o755)
     passes("P21", subject_of(bundle=good), "2 files")
@@ -137,7 +147,7 @@ def test_a_zip_of_the_folder(subject_of: Make) -> None:
 
 def test_no_zip_at_all(subject_of: Make) -> None:
     fires("P20", subject_of(bundle=b"{}"), "the source bundle is no zip")
-    with pytest.raises(DeployError, match="no zip"):
+    with pytest.raises(BuildError, match="no zip"):
         members(b"")
 
 

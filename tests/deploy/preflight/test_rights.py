@@ -159,7 +159,7 @@ def test_a_repository_with_rules(look: Make, fake_aws: FakeAws, built: Built) ->
 
 
 def test_what_a_scan_finds() -> None:
-    shelf = Shelf("onnxport/iris", is_immutable=True, scans=True, holds=True)
+    shelf = Shelf("onnxport/iris", is_immutable=True, holds=True)
     assert shelf_verdict(replace(shelf, findings={"LOW": 9})).outcome == "ok"
     said = shelf_verdict(replace(shelf, findings={"CRITICAL": 1, "HIGH": 2}))
     assert said.outcome == "warning"

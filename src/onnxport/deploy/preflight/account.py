@@ -238,7 +238,6 @@ def settings_accepted(subject: Subject) -> Said:
 
     live = _slots(subject).live
     if live is None:
-        subject.cloud  # noqa: B018 - without an account this is the reason
         return skipped("there is no environment yet to validate settings on", "")
     if fixed := _fixed(subject, live):
         return failed(

@@ -10,7 +10,7 @@ from typing import Any
 from onnxport.deploy.bundle import DOCKERRUN
 from onnxport.deploy.forms import suggestion
 from onnxport.deploy.preflight.finding import Said, failed, judged, ok, skipped, warning
-from onnxport.deploy.preflight.members import Member
+from onnxport.deploy.preflight.members import Member, image_of, port_of
 from onnxport.deploy.preflight.nginx import find_nginx, refusal
 from onnxport.deploy.preflight.subject import Subject
 from onnxport.errors import BuildError, shorten
@@ -119,18 +119,15 @@ def _companions(told: dict[str, Any], names: set[str]) -> Iterator[str]:
 
 
 def _image_faults(told: dict[str, Any]) -> Iterator[str]:
-    image, ports = told.get("Image"), told.get("Ports")
-    name = image.get("Name") if isinstance(image, dict) else None
-    if not isinstance(name, str) or not name:
+    name = image_of(told)
+    if not name:
         yield "Image.Name is missing"
     else:
         try:
             parse_reference(name)
         except BuildError as err:
             yield f"Image.Name: {err}"
-    first = ports[0] if isinstance(ports, list) and ports else None
-    port = first.get("ContainerPort") if isinstance(first, dict) else None
-    if not str(port).isdecimal():
+    if not port_of(told).isdecimal():
         yield "Ports names no ContainerPort"
 
 
@@ -270,9 +267,10 @@ def _set_there(files: Sequence[Member]) -> Iterator[tuple[str, str]]:
     """Options that the files set, in either of the two forms."""
     for one in files:
         told = _parsed(one.content)
-        options = told.get("option_settings", {}) if isinstance(told, dict) else {}
+        options = told.get("option_settings") if isinstance(told, dict) else None
         if isinstance(options, list):
-            yield from ((str(o.get("namespace")), str(o.get("option_name"))) for o in options)
-        else:
-            for space, named in options.items():
-                yield from ((space, name) for name in named)
+            named = [option for option in options if isinstance(option, dict)]
+            yield from ((str(o.get("namespace")), str(o.get("option_name"))) for o in named)
+        elif isinstance(options, dict):
+            for space, values in options.items():
+                yield from ((space, name) for name in (values if isinstance(values, dict) else ()))

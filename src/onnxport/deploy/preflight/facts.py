@@ -44,7 +44,6 @@ class Subnet:
     id: str
     vpc: str
     zone: str
-    gives_public_ip: bool
     to_gateway: bool = False
     to_nat: bool = False
 
@@ -74,7 +73,6 @@ class Rights:
     name: str
     trusts: frozenset[str]
     statements: tuple[Statement, ...]
-    policies: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,7 +92,6 @@ class Shelf:
 
     name: str
     is_immutable: bool
-    scans: bool
     lifecycle: tuple[Mapping[str, Any], ...] | None = None
     holds: bool = False
     findings: Mapping[str, int] | None = None
@@ -106,7 +103,6 @@ class PlatformVersion:
 
     arn: str
     version: tuple[int, ...]
-    status: str
     state: str
 
 

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from onnxport.deploy.agreement import architecture_of
 from onnxport.deploy.preflight.finding import Said, failed, judged, ok, warning
 from onnxport.deploy.preflight.layers import Programs, read_leaks, read_programs
-from onnxport.deploy.preflight.model import machine
+from onnxport.deploy.preflight.model import machine_if_told
 from onnxport.deploy.preflight.subject import Subject
 from onnxport.errors import BuildError
 from onnxport.image import leaks, proofs
@@ -52,7 +52,7 @@ def same_processor(subject: Subject) -> Said:
 
 
 def _architectures(subject: Subject, name: str) -> tuple[str, ...]:
-    found = machine(subject, name) if subject.has_account else None
+    found = machine_if_told(subject, name)
     return found.architectures if found else (architecture_of(name),)
 
 

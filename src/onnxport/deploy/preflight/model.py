@@ -7,6 +7,7 @@ from onnxport.deploy.preflight.finding import Said, failed, ok, skipped, warning
 from onnxport.deploy.preflight.machines import memory_of
 from onnxport.deploy.preflight.running import row_faults
 from onnxport.deploy.preflight.subject import Missing, Subject
+from onnxport.errors import DeployError
 from onnxport.settings import read_settings
 
 _MIB = 1 << 20
@@ -76,7 +77,7 @@ def _workers(subject: Subject) -> int:
 
 
 def _memory(subject: Subject, name: str) -> int | None:
-    found = machine(subject, name) if subject.has_account else None
+    found = machine_if_told(subject, name)
     return found.memory if found else memory_of(name)
 
 
@@ -87,6 +88,14 @@ def machine(subject: Subject, name: str) -> Machine | None:
     types = subject.intent.instances.types
     found = subject.once("machines", lambda: read_machines(subject.cloud, types))
     return found.get(name)
+
+
+def machine_if_told(subject: Subject, name: str) -> Machine | None:
+    """The same for checks that can do without: None where EC2 can't be asked."""
+    try:
+        return machine(subject, name)
+    except (Missing, DeployError):
+        return None
 
 
 def in_time(subject: Subject) -> Said:

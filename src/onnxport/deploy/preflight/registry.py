@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 
-from onnxport.deploy.bundle import DOCKERRUN
 from onnxport.deploy.images import is_docker_hub
 from onnxport.deploy.preflight.facts import Shelf
 from onnxport.deploy.preflight.finding import Said, failed, judged, ok, warning
+from onnxport.deploy.preflight.members import dockerrun_of, image_of
 from onnxport.deploy.preflight.subject import Subject
 
 _GRAVE = ("CRITICAL", "HIGH")
@@ -16,8 +15,7 @@ _GRAVE = ("CRITICAL", "HIGH")
 
 def pinned(subject: Subject) -> Said:
     """P16"""
-    text = next((one.content for one in subject.members if one.name == DOCKERRUN), b"{}")
-    name = str((json.loads(text).get("Image") or {}).get("Name", ""))
+    name = image_of(dockerrun_of(subject.members))
     digest = name.partition("@")[2]
     if not digest:
         return failed(

@@ -19,7 +19,7 @@ from typing import IO
 
 from onnxport.check import check_url
 from onnxport.deploy.intent import Intent
-from onnxport.errors import DeployError, shorten
+from onnxport.errors import BuildError, shorten
 from onnxport.image.probes import READY, status_of
 
 _PATIENCE = 120.0  # seconds until ready
@@ -46,7 +46,7 @@ class Rehearsal:
 
 
 def rehearse(model: Path, intent: Intent) -> Rehearsal:
-    """Runs the image's program, asks it, and ends it. Raises DeployError where it doesn't get ready.
+    """Runs the image's program, asks it, and ends it. Raises BuildError where it doesn't get ready.
 
     It asks for API keys, so that a health path that needs one is found.
     """
@@ -128,13 +128,13 @@ def _asked(
     )
 
 
-def _not_ready(model: Path, log: IO[str]) -> DeployError:
+def _not_ready(model: Path, log: IO[str]) -> BuildError:
     log.seek(0)
     lines = [line.strip() for line in log.read().splitlines() if line.strip()]
     said = shorten(lines[-1].removeprefix("onnxport: "), 300) if lines else "it says nothing"
-    return DeployError(
-        f"the server doesn't get ready with {model.name}: {said}",
-        remedy="try the file with `onnxport check`, and [server] in onnxport.toml with `onnxport serve`",
+    return BuildError(
+        f"the server doesn't get ready with {model.name}: {said}; try the file with `onnxport check`, and [server] in "
+        "onnxport.toml with `onnxport serve`"
     )
 
 

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 
 from onnxport.deploy.bundle import DOCKERRUN
 from onnxport.deploy.preflight.finding import Said, failed, judged, ok
+from onnxport.deploy.preflight.members import dockerrun_of, port_of
 from onnxport.deploy.preflight.subject import Missing, Subject
 from onnxport.image import proofs
 from onnxport.image.settings import PORT
@@ -34,10 +34,9 @@ def _port_faults(subject: Subject) -> Iterator[str]:
     exposed = sorted(subject.config.get("ExposedPorts") or {})
     if exposed != [f"{PORT}/tcp"]:
         yield f"the image exposes {', '.join(exposed) or 'nothing'}, and the server listens on {PORT}"
-    text = next((one.content for one in subject.members if one.name == DOCKERRUN), b"{}")
-    ports = json.loads(text).get("Ports") or [{}]
-    if str(ports[0].get("ContainerPort")) != str(PORT):
-        yield f"{DOCKERRUN} proxies to {ports[0].get('ContainerPort')}, and the server listens on {PORT}"
+    proxied = port_of(dockerrun_of(subject.members))
+    if proxied != str(PORT):
+        yield f"{DOCKERRUN} proxies to {proxied}, and the server listens on {PORT}"
     moved = subject.variables.get("ONNXPORT_PORT", str(PORT))
     if moved != str(PORT):
         yield f"ONNXPORT_PORT moves the server to {moved}"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
@@ -133,6 +133,17 @@ class Subject:
             why, fix = _WHY[need]
             raise Missing(self._reasons.get(need, why), fix)
         return part
+
+    def require(self, needs: Sequence[Need]) -> None:
+        """Raises Missing for the first part that isn't here."""
+        parts: Mapping[Need, object] = {
+            "model": self._model,
+            "image": self._built,
+            "engine": self._engine,
+            "account": self._cloud,
+        }
+        for need in needs:
+            self._there(need, parts[need])
 
     def once(self, name: str, make: Callable[[], _T]) -> _T:
         """What `make` gave or raised when it was first asked for."""
