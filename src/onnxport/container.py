@@ -188,7 +188,7 @@ def _models(folder: Path) -> list[Path]:
     with _readable(folder):
         if not folder.is_dir():
             return []
-        os.listdir(folder)  # glob passes over what it may not read
+        next(folder.iterdir(), None)  # glob passes over what it may not read
         return sorted(_visible(folder, "*.onnx")) or sorted(_visible(folder, "*/*.onnx"))
 
 
