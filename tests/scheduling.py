@@ -32,6 +32,8 @@ LONG = (
     "tests/export/test_meta_estimators.py",
     "tests/shape/test_serving_install.py",
     "tests/image/test_build.py",
+    "tests/image/test_real_engine.py",
+    "tests/image/test_trial.py",
 )
 
 

@@ -5,13 +5,16 @@ killed, drained, pushed to a registry and pulled from it.
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import json
 import re
 import subprocess
+import tarfile
 import threading
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 import httpx
@@ -37,6 +40,7 @@ LABELS = {
     "a.words": 'x" RUN id USER root ${PATH} #',
     "a.unicode": "Größe 花 \N{PILE OF POO}",
 }
+OVERLAID = {".dockerenv", "dev/console", "etc/hostname", "etc/hosts", "etc/resolv.conf"}
 # All that a careful platform takes away; not even /tmp can be written.
 LOCKED = (
     *("--read-only", "--cap-drop", "ALL", "--security-opt", "no-new-privileges"),
@@ -54,10 +58,10 @@ def build(docker: Daemon, slim_base: Path, image_cache: Path, model: Path) -> Bu
     """`build(folder, *options)` runs `onnxport build` on the slim base, for a user of the private daemon."""
 
     def run(
-        folder: Path, *options: str | Path, cache: Path = image_cache, **env: str
+        folder: Path, *options: str | Path, store: Path = image_cache, **env: str
     ) -> building.Done:
         words = ("--base", slim_base, *options)
-        return building.build(model, *words, cache=cache, cwd=folder, env={**docker.env, **env})
+        return building.build(model, *words, cache=store, cwd=folder, env={**docker.env, **env})
 
     return run
 
@@ -70,29 +74,41 @@ class Pushed:
     done: building.Done
 
 
-@pytest.fixture(scope="module", params=BUILDERS)
+@pytest.fixture(scope="module")
 def pushed(
-    request: pytest.FixtureRequest,
-    build: Build,
-    registry: str,
-    tmp_path_factory: pytest.TempPathFactory,
-) -> Pushed:
-    """By either builder, with hostile labels."""
-    name = f"{registry}/team/iris:{request.param}"
+    build: Build, registry: str, tmp_path_factory: pytest.TempPathFactory
+) -> Callable[[str], Pushed]:
+    """`pushed(builder)`: by either builder, with hostile labels; built once."""
     labels = [word for key, value in LABELS.items() for word in ("--label", f"{key}={value}")]
-    folder = tmp_path_factory.mktemp("built")
-    done = build(folder, "--builder", request.param, "--push", name, "--json", *labels)
-    assert done.code == 0, done.stderr
-    assert list(folder.iterdir()) == []
-    return Pushed(name, done)
+
+    @cache
+    def by(builder: str) -> Pushed:
+        folder = tmp_path_factory.mktemp(builder)
+        name = f"{registry}/team/iris:{builder}"
+        done = build(folder, "--builder", builder, "--push", name, "--json", *labels)
+        assert done.code == 0, done.stderr
+        assert list(folder.iterdir()) == []
+        return Pushed(name, done)
+
+    return by
 
 
 @pytest.fixture(scope="module")
-def image(docker: Daemon, pushed: Pushed) -> str:
-    """The name by digest of an image that Docker has pulled."""
-    docker.docker("pull", "--quiet", pushed.name)
-    name, _, _ = pushed.name.rpartition(":")
-    return f"{name}@{pushed.done.told['digest']}"
+def pulled(docker: Daemon, pushed: Callable[[str], Pushed]) -> Callable[[str], str]:
+    """`pulled(builder)`: the name by digest of an image that Docker has from the registry."""
+
+    @cache
+    def by(builder: str) -> str:
+        one = pushed(builder)
+        docker.docker("pull", "--quiet", one.name)
+        return f"{one.name.rpartition(':')[0]}@{one.done.told['digest']}"
+
+    return by
+
+
+@pytest.fixture(scope="module", params=BUILDERS)
+def image(request: pytest.FixtureRequest, pulled: Callable[[str], str]) -> str:
+    return pulled(str(request.param))
 
 
 @dataclass(frozen=True)
@@ -127,13 +143,44 @@ def wait_for(docker: Daemon, name: str) -> str:
     raise AssertionError(docker.docker("logs", name))
 
 
-def test_the_registry_and_the_engine_know_it_by_our_digest(
-    docker: Daemon, pushed: Pushed, image: str
-) -> None:
-    told = json.loads(docker.docker("image", "inspect", pushed.name))[0]
+def test_the_registry_and_the_engine_know_it_by_our_digest(docker: Daemon, image: str) -> None:
+    told = json.loads(docker.docker("image", "inspect", image))[0]
     assert image in told["RepoDigests"]
     assert LABELS.items() <= told["Config"]["Labels"].items()
     assert not Path("/tmp/onnxport-was-here").exists()
+
+
+def test_either_builder_makes_the_same_files_and_settings(
+    docker: Daemon, pulled: Callable[[str], str], tmp_path: Path
+) -> None:
+    own, theirs = (pulled(builder) for builder in BUILDERS)
+    assert files_of(docker, own, tmp_path) == files_of(docker, theirs, tmp_path)
+    configs = [
+        json.loads(docker.docker("inspect", "--format", "{{json .Config}}", image))
+        for image in (own, theirs)
+    ]
+    for config in configs:
+        config.pop("Image", None)  # what Docker has built it from
+    assert configs[0] == configs[1]
+
+
+def files_of(docker: Daemon, image: str, folder: Path) -> dict[str, tuple[object, ...]]:
+    """Every file of an image but those that Docker lays over it: type, mode, owner, time and content."""
+    name = docker.docker("create", image)
+    path = folder / "files.tar"
+    docker.docker("export", "--output", path, name)
+    docker.docker("rm", name)
+    found: dict[str, tuple[object, ...]] = {}
+    with tarfile.open(path) as tar:
+        for member in tar:
+            if member.name in OVERLAID:
+                continue
+            content = tar.extractfile(member) if member.isfile() else None
+            digest = hashlib.sha256(content.read()).hexdigest() if content else member.linkname
+            facts = (member.type, member.mode, member.uid, member.gid, digest)
+            found[member.name] = (*facts, member.mtime if content else 0)
+    assert "app/site/numpy/__init__.py" in found
+    return found
 
 
 def test_the_answers_are_the_models_under_all_restrictions(
@@ -323,7 +370,7 @@ def test_a_full_cache_is_told(
     (small_disk / "onnxport" / "wheels").symlink_to(image_cache / "onnxport" / "wheels")
     folder = tmp_path / "work"
     folder.mkdir()
-    done = build(folder, "--output", "iris.tar", cache=small_disk)
+    done = build(folder, "--output", "iris.tar", store=small_disk)
     assert done.code == 1
     assert "free some" in done.sentence
     assert list(folder.iterdir()) == []

@@ -127,6 +127,8 @@ def build(
         kept = keep(made, delivery)
     for warning in built.warnings:
         say(f"warning: {warning}")
+    if trial and engine and len(order.platforms) > 1:
+        say(f"only the image for {engine.platform} was tried; {engine.name} here runs no other")
     told = {
         **facts(built, delivery, sboms),
         **kept,
