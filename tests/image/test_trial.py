@@ -174,6 +174,19 @@ def test_an_engine_that_cannot_run_it() -> None:
         runnable(engine, (Platform("arm64"),))
 
 
+@pytest.mark.parametrize(
+    "host", ["ssh://me@example.com", "tcp://10.0.0.1:2375", "tcp://docker:2375"]
+)
+def test_an_engine_on_another_machine(host: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    engine = Engine("docker", "docker", Platform("amd64"))
+    monkeypatch.setenv("DOCKER_HOST", host)
+    with pytest.raises(BuildError, match=f"^docker runs on another machine \\({host}\\)"):
+        runnable(engine, (engine.platform,))
+    for here in ("unix:///run/docker.sock", "tcp://127.0.0.1:2375", ""):
+        monkeypatch.setenv("DOCKER_HOST", here)
+        assert runnable(engine, (engine.platform,)) == 0
+
+
 # ------------------------------------------------------------------------------------------------------------ secrets
 
 

@@ -43,7 +43,7 @@ class Result:
     text: str
 
 
-def _judge(check: str, fine: bool, text: str, otherwise: str) -> Result:
+def _judge(check: str, text: str, otherwise: str, *, fine: bool) -> Result:
     return Result(check, "ok" if fine else "failure", text if fine else otherwise)
 
 
@@ -89,16 +89,16 @@ def _health(container: Container, ready: Readiness, config: Mapping[str, Any]) -
     wrong = ", ".join(f"{path} {status}" for path, status in statuses.items() if status != 200)
     yield _judge(
         "P09",
-        not wrong,
         f"{', '.join(_HEALTH)} answer 200",
         f"health isn't answered by 200: {wrong}",
+        fine=not wrong,
     )
     early = ready.before - {503}
     yield _judge(
         "P09",
-        not early,
         f"ready {ready.seconds:.1f} s after its start, and not before",
         f"before it was ready it answered {', '.join(map(str, sorted(early)))} instead of 503",
+        fine=not early,
     )
     yield _healthcheck(container, config)
 
@@ -125,9 +125,9 @@ def _golden_rows(container: Container, model: Path) -> Result:
     faults = [finding.text for finding in report.findings if finding.verdict == "failure"]
     return _judge(
         "rows",
-        report.passed,
         f"{report.rows} stored rows get the stored answers over HTTP",
         f"the answers differ from the model file's: {'; '.join(faults)}",
+        fine=report.passed,
     )
 
 
@@ -139,12 +139,12 @@ def _keep_alive(connection: Idler, config: Mapping[str, Any]) -> Result:
     is_kept = connection.is_kept_for(_IDLE_SECONDS)
     return _judge(
         "P12",
-        is_kept and kept > _PROXY_IDLE,
         f"keeps idle connections for {kept} s, longer than proxies do ({_IDLE_SECONDS:.0f} s tried)",
         f"a proxy will meet closed connections and answer 502: kept for {kept} s, and proxies reuse them "
         f"after {_PROXY_IDLE} s"
         if is_kept
         else f"it hangs up on a connection that was idle for {_IDLE_SECONDS:.0f} s; proxies answer 502 then",
+        fine=is_kept and kept > _PROXY_IDLE,
     )
 
 
@@ -152,9 +152,9 @@ def _ending(container: Container) -> Result:
     code, seconds = container.stop(_STOP_SECONDS + 2)
     return _judge(
         "P10",
-        code == 0 and seconds < _STOP_SECONDS,
         f"ends {seconds:.1f} s after SIGTERM with exit code 0",
         f"after SIGTERM it ended with exit code {code} in {seconds:.1f} s; platforms kill it after {_STOP_SECONDS} s",
+        fine=code == 0 and seconds < _STOP_SECONDS,
     )
 
 
@@ -168,16 +168,16 @@ def as_it_is(engine: Engine, image: str, config: Mapping[str, Any]) -> Iterator[
         await_readiness(container, _health_command(config), _PATIENCE)
         yield _judge(
             "P08",
-            ports == [exposed],
             f"exposes {exposed}, and listens there where no port is named",
             f"listens on {exposed}, and exposes {', '.join(ports) or 'nothing'}",
+            fine=ports == [exposed],
         )
         written = [path for path in container.changed_files() if not path.startswith("/tmp/")]
         yield _judge(
             "P11",
-            not written,
             "writes nothing outside /tmp, even where it may",
             f"writes {', '.join(written[:_TOLD_LEAKS])}",
+            fine=not written,
         )
 
 
@@ -189,16 +189,16 @@ def settings(config: Mapping[str, Any]) -> Iterator[Result]:
     number, _, _ = user.partition(":")
     yield _judge(
         "P11",
-        number.isdecimal() and int(number) > 0,
         f"its own user is {user}, a number that isn't root's",
         f"its user is {user}; Kubernetes' runAsNonRoot wants a number above 0",
+        fine=number.isdecimal() and int(number) > 0,
     )
     is_off = "ORT_DISABLE_TELEMETRY=1" in (config.get("Env") or [])
     yield _judge(
         "P18",
-        is_off,
         "ONNX Runtime's telemetry is off",
         "ONNX Runtime's telemetry isn't off; set ORT_DISABLE_TELEMETRY=1",
+        fine=is_off,
     )
 
 
@@ -217,7 +217,7 @@ def contents(engine: Engine, image: str, config: Mapping[str, Any]) -> Iterator[
                 found += leaks.leaks_of_layer(stream)
         text = f"no key, password or token in {len(saved.layers)} layers and the variables"
         more = f", and {len(found) - _TOLD_LEAKS} more" if len(found) > _TOLD_LEAKS else ""
-        yield _judge("P18", not found, text, "; ".join(found[:_TOLD_LEAKS]) + more)
+        yield _judge("P18", text, "; ".join(found[:_TOLD_LEAKS]) + more, fine=not found)
     size = engine.inspect(image)["Size"]
     yield Result("size", "ok", f"{size / 1e6:.1f} MB unpacked")
 

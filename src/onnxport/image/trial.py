@@ -6,14 +6,16 @@ to, and needs and holds nothing that it shouldn't.
 
 from __future__ import annotations
 
+import os
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
-from onnxport.errors import BuildError
+from onnxport.errors import BuildError, shorten
 from onnxport.image import proofs
 from onnxport.image.archive import write_archive
 from onnxport.image.complaints import Ended
@@ -84,13 +86,29 @@ def _until_it_ends(check: str, run: Callable[[], Iterator[Result]]) -> Iterator[
 
 
 def runnable(engine: Engine, platforms: Sequence[Platform]) -> int:
-    """Which of the platforms an engine can run, by its index. Raises BuildError where that is none."""
+    """Which of the platforms an engine can run where it can be called from here, by its index.
+
+    Raises BuildError where that is none.
+    """
+    host = os.environ.get("DOCKER_HOST", "")
+    if engine.name == "docker" and _is_elsewhere(host):
+        raise BuildError(
+            f"docker runs on another machine ({shorten(host)}), where the container's port can't be called from here; "
+            "let DOCKER_HOST name an engine on this machine, or leave out --check"
+        )
     if engine.platform in platforms:
         return platforms.index(engine.platform)
     wanted = ", ".join(map(str, platforms))
     raise BuildError(
         f"{engine.name} runs {engine.platform}, and the image is for {wanted}: it can't be tried here; build for "
         f"--platform {engine.platform} too, or leave out --check"
+    )
+
+
+def _is_elsewhere(host: str) -> bool:
+    parts = urlsplit(host)
+    return parts.scheme in ("ssh", "tcp", "http", "https") and not (
+        parts.scheme != "ssh" and parts.hostname in ("127.0.0.1", "::1", "localhost")
     )
 
 
