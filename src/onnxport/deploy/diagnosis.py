@@ -59,7 +59,7 @@ SIGNATURES = (
     ),
     _signature(
         "port",
-        r"connect\(\) failed \(111|connection refused.*upstream|no live upstreams|502 Bad Gateway|HTTP 502",
+        r"connect\(\) failed \(111|connection refused.*upstream|no live upstreams|HTTP 5(?:xx|02)|502 Bad Gateway",
         "nothing listens where the proxy asks",
         "look with `onnxport logs` whether the server started; it listens on 8080 unless PORT is set",
     ),
@@ -113,7 +113,7 @@ SIGNATURES = (
     ),
     _signature(
         "time",
-        r"command timeout|timed out|timeouts? (?:on|for)|did not respond",
+        r"command timeout|LaunchWaitCondition failed|timed out|timeouts? (?:on|for)|did not respond",
         "it took longer than update.timeout",
         "raise update.timeout, or take a larger type; `onnxport logs` shows how far it got",
     ),
@@ -152,5 +152,5 @@ def diagnose(lines: Iterable[str]) -> list[Finding]:
 
 def remedy_for(text: str) -> str:
     """What helps against the first trouble that the text shows."""
-    findings = diagnose([text])
+    findings = diagnose(text.splitlines())
     return findings[0].signature.remedy if findings else _OTHERWISE

@@ -17,8 +17,9 @@ from onnxport.deploy.aws.events import (
     settle,
     wait_for_health,
 )
+from onnxport.deploy.aws.logging import fetch_tail
 from onnxport.deploy.aws.session import Cloud
-from onnxport.deploy.diagnosis import remedy_for
+from onnxport.deploy.diagnosis import diagnose, remedy_for
 from onnxport.deploy.images import Prepared
 from onnxport.deploy.names import Names
 from onnxport.deploy.observed import Address, Environment, Event
@@ -31,6 +32,7 @@ _TERMINATION_SECONDS = 1800.0
 _GRACE = 60.0  # beyond the time that AWS itself gives an update
 _READY_SECONDS = 180.0  # until a new address is known everywhere
 _ILL_EVERY = 5.0
+_EVIDENCE_SECONDS = 20.0  # a machine that is well answers sooner
 
 Settings = Sequence[Mapping[str, str]]
 
@@ -85,15 +87,33 @@ def _settled(
     elif version and found.version != version:
         bad = bad or [f"{name} has version {found.version}, not {version}"]
     if bad or found is None:
-        raise _failed(step, bad)
+        raise _failed(step, bad, _evidence(site, found, heard) if found else [])
     return found
 
 
-def _failed(step: str, bad: list[str]) -> DeployError:
-    """The last word is what failed, the first why."""
-    why, what = bad[0], bad[-1]
-    told = what if why == what else f"{what.rstrip('.')}, because: {why.rstrip('.')}"
-    return DeployError(told.rstrip("."), step=step, said=why, remedy=remedy_for(" ".join(bad)))
+def _failed(step: str, bad: list[str], evidence: Sequence[str] = ()) -> DeployError:
+    """The last word is what failed, the first why. evidence: what else was heard and found."""
+    causes = [text for text in (*bad, *evidence) if text != bad[-1]]
+    what, why = bad[-1].rstrip("."), causes[0].rstrip(".") if causes else ""
+    told = f"{what}, because: {why}" if why else what
+    remedy = remedy_for("\n".join([*bad, *evidence]))
+    return DeployError(told, step=step, said=why or what, remedy=remedy)
+
+
+def _evidence(site: Site, environment: Environment, heard: Sequence[Event]) -> list[str]:
+    """Why an environment is ill: causes, warnings, and lines of its logs, read before it may be taken back."""
+    found = [event.message for event in heard if event.severity == "WARN"]
+    try:
+        if environment.is_ready:
+            found = [*read_health(site.cloud, environment.name).causes, *found]
+        tails = fetch_tail(site.cloud, environment.name, seconds=_EVIDENCE_SECONDS)
+    except DeployError as err:
+        site.say(f"the logs of {environment.name} can't be read: {err}")
+        return found
+    findings = diagnose(line for text in tails.values() for line in text.splitlines())
+    for finding in findings:
+        site.say(f"{finding.signature.meaning}: {finding.line[:200]}")
+    return [*found, *(finding.line for finding in findings)]
 
 
 def await_ready(site: Site, *, name: str) -> None:
@@ -196,11 +216,12 @@ def verify(site: Site, *, name: str, latency_ms: float, model_digest: str) -> No
     if not verdict.is_well:
         report = verdict.report
         causes = "; ".join(report.causes) or "no cause is told"
+        evidence = _evidence(site, _current(site, name), [])
         raise DeployError(
             f"health is {report.color} ({report.status}): {causes.rstrip('.')}",
             step=step,
             said=causes,
-            remedy=remedy_for(causes),
+            remedy=remedy_for("\n".join([causes, *evidence])),
         )
     url = url_of(_current(site, name))
     if site.model is not None and golden.is_model(site.model, model_digest):

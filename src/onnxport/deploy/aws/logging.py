@@ -15,7 +15,6 @@ from onnxport.errors import DeployError
 
 _GONE = "ResourceNotFoundException"
 _PAUSE = 2.0
-_FETCH_SECONDS = 120.0
 _MAX_BYTES = 16 * 1024 * 1024
 _OVERLAP = timedelta(seconds=30)  # lines may arrive late
 
@@ -62,13 +61,13 @@ def delete_group(cloud: Cloud, name: str) -> None:
         cloud.logs.delete_log_group(logGroupName=name)
 
 
-def fetch_tail(cloud: Cloud, environment: str) -> dict[str, str]:
-    """The last lines of all logs of each machine, by its id. Takes some seconds."""
+def fetch_tail(cloud: Cloud, environment: str, *, seconds: float = 120.0) -> dict[str, str]:
+    """The last lines of all logs of each machine, by its id; none where none has answered in so many seconds."""
     if read_environment(cloud, environment) is None:
         return {}
     with told(f"ask {environment} for its logs"):
         cloud.beanstalk.request_environment_info(EnvironmentName=environment, InfoType="tail")
-    deadline = time.monotonic() + _FETCH_SECONDS
+    deadline = time.monotonic() + seconds
     while time.monotonic() < deadline:
         time.sleep(_PAUSE)
         with told(f"fetch the logs of {environment}"):
