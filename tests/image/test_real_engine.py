@@ -326,6 +326,7 @@ def test_an_image_that_fails_its_check_goes_nowhere(
     [
         (["--builder", "docker", "-t", "iris:$(id)"], 2, "is no image name: a tag has"),
         (["--builder", "docker", "-t", "--network=host"], 2, "is no image name"),
+        (["--builder", "docker", "-t", f"a@sha256:{'0' * 64}"], 2, "leave out @sha256"),
         (["--builder", "kaniko"], 2, "'kaniko' is not one of 'daemonless', 'docker', 'podman'"),
         (["--context", "x", "-t", "a"], 2, "--context builds no image; leave --tag out"),
         (["--check", "--platform", "linux/arm64"], 1, "docker runs linux/amd64, and the image is"),

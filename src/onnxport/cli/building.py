@@ -166,6 +166,10 @@ def _delivery(
         output = Path(f"{model.stem or 'image'}.tar")
     target = _usage(parse_reference, push) if push is not None else None
     named = _usage(parse_reference, tag) if tag is not None else target
+    if tag is not None and named and named.digest:
+        raise click.UsageError(
+            "--tag names what is built, whose digest comes of it; leave out @sha256:..."
+        )
     if sbom is None and output is not None:
         sbom = output.with_name(f"{output.name.removesuffix('.tar')}.cdx.json")
     return Delivery(named, target, output, sbom)
