@@ -343,6 +343,14 @@ def test_bad_words_are_refused_in_a_sentence(
     assert list(tmp_path.iterdir()) == []
 
 
+def test_a_folder_with_other_files_becomes_no_context(build: Build, tmp_path: Path) -> None:
+    (tmp_path / "thesis.tex").write_text("years of work")
+    done = build(tmp_path, "--context", ".")
+    assert done.code == 1
+    assert "holds other files, which a build context would replace" in done.sentence
+    assert [path.name for path in tmp_path.iterdir()] == ["thesis.tex"]
+
+
 @pytest.mark.parametrize("option", ["--check", "--builder=docker"])
 def test_without_an_engine_nothing_is_built(option: str, build: Build, tmp_path: Path) -> None:
     done = build(tmp_path, option, PATH=str(tmp_path))

@@ -13,7 +13,7 @@ from pathlib import Path
 from onnxport.errors import BuildError
 from onnxport.image.archive import SavedImage, SavedLayer, read_archive, write_archive
 from onnxport.image.base_image import BaseImage
-from onnxport.image.dockerfile import local_name, recipe_of, write_context
+from onnxport.image.dockerfile import check_place, local_name, recipe_of, write_context
 from onnxport.image.engine import Engine
 from onnxport.image.layers import compress
 from onnxport.image.order import Built, Order
@@ -37,10 +37,13 @@ def write_contexts(order: Order, folder: Path, workshop: Workshop) -> tuple[Plan
 
     Raises BuildError and ModelFileError.
     """
+    several = len(order.platforms) > 1
+    places = [folder / one.architecture if several else folder for one in order.platforms]
+    for place in places:
+        check_place(place)
     plans = _plans(order, workshop)
-    for plan in plans:
-        architecture = plan.base.platform.architecture
-        write_context(recipe_of(plan), folder / architecture if len(plans) > 1 else folder)
+    for plan, place in zip(plans, places, strict=True):
+        write_context(recipe_of(plan), place)
     return plans
 
 

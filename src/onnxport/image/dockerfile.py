@@ -110,7 +110,7 @@ def write_context(recipe: Recipe, folder: Path) -> None:
     Raises BuildError where something else is in the folder, or where the disk refuses.
     """
     text = render(recipe)
-    _check_place(folder)
+    check_place(folder)
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=folder.parent, prefix=".onnxport-") as outer:
@@ -198,8 +198,8 @@ def _checked(form: re.Pattern[str], text: str) -> str:
     return text
 
 
-def _check_place(folder: Path) -> None:
-    """A folder that isn't there, is empty, or holds a context of ours."""
+def check_place(folder: Path) -> None:
+    """Raises BuildError unless a folder isn't there, is empty, or holds a context of ours."""
     if folder.is_symlink() or (folder.exists() and not folder.is_dir()):
         raise BuildError(f"{folder} is no folder; name a new one for the build context")
     if not folder.is_dir() or not any(folder.iterdir()):

@@ -123,5 +123,5 @@ def lent(engine: Engine, image: Image) -> Iterator[str]:
     try:
         yield identity
     finally:
-        if not was_there:
+        if not was_there and not engine.inspect(identity).get("RepoTags"):
             engine.forget(identity)
