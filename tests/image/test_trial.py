@@ -215,16 +215,16 @@ def test_secrets_in_files_are_found_across_pieces_and_told_without_their_values(
         {
             "app/far.bin": far + AWS_KEY.encode(),
             "app/key.pem": PRIVATE_KEY.encode(),
-            "root/.aws/credentials": b"[default]",
+            "app/.aws/credentials": b"[default]",
             "app/onnxport.txt": b"onnxport_" + b"0123456789abcdef" * 3,
             "app/plain.py": b"KEY = 'AKIA' + name  # -----BEGIN PRIVATE KEY----- is how a key begins",
         }
     )
     assert sorted(leaks_of_layer(io.BytesIO(layer))) == [
+        "/app/.aws/credentials is a file for secrets",
         "/app/far.bin holds an AWS access key",
         "/app/key.pem holds a private key",
         "/app/onnxport.txt holds an onnxport API key",
-        "/root/.aws/credentials is a file for secrets",
     ]
 
 
