@@ -471,7 +471,11 @@ def test_a_label_of_the_user_is_kept_as_it_is(build: Build, tmp_path: Path) -> N
         (("--platform", "linux/arm64"), 1, "is for linux/amd64"),
         (("--base", "nowhere.tar"), 1, "there is no such file"),
         (("--base", "$(id):1"), 1, "no image name"),
+        (("--base", ""), 1, "no image name"),
         (("--output", "nowhere/x.tar"), 1, "nowhere"),
+        (("--output", ""), 2, "no file's name"),
+        (("--sbom", "nowhere/x.json"), 1, "nowhere"),
+        (("--output", "x.tar", "--sbom", "./x.tar"), 2, "over the image"),
         (("--registry-user", "anna", "--push", "127.0.0.1:9/x:1"), 2, "from stdin"),
     ],
 )
@@ -482,6 +486,28 @@ def test_what_cant_be_is_told_in_a_sentence(
     assert (done.code, done.stdout) == (code, "")
     assert told in done.sentence
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("option", ["--output", "--sbom"])
+def test_no_model_is_written_over(build: Build, tmp_path: Path, model: Path, option: str) -> None:
+    copy = Path(shutil.copy(model, tmp_path / "iris.onnx"))
+    (tmp_path / "link").symlink_to(copy)
+    done = build(option, "link", of=copy)
+    assert done.code == 2
+    assert f"give another file with {option}" in done.sentence
+    assert copy.read_bytes() == model.read_bytes()
+
+
+def test_a_file_called_as_the_image_would_be_isnt_written_over(
+    build: Build, tmp_path: Path, model: Path, slim_base: Path
+) -> None:
+    copy = Path(shutil.copy(model, tmp_path / "iris.tar"))
+    assert "over the model" in build(of=copy).sentence
+    assert copy.read_bytes() == model.read_bytes()
+    copy = Path(shutil.copy(model, tmp_path / "base.onnx"))
+    base = Path(shutil.copy(slim_base, tmp_path / "base.tar"))
+    assert "over the base" in build(of=copy, base=base).sentence
+    assert base.stat().st_size == slim_base.stat().st_size
 
 
 def test_a_model_that_fails_its_self_test_is_refused(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import sys
 from collections.abc import Callable
@@ -111,6 +112,7 @@ def build(
         _refuse_beside_context(tag=tag, push=push, output=output, check=check)
     is_own = builder == OWN_BUILDER
     delivery = _delivery(model, tag, push, output, sbom, is_kept=bool(context) or not is_own)
+    _check_places(delivery, model, base)
     order = _order(model, base, platforms, labels, delivery)
     if context is not None:
         return write_context(order, context, as_json=as_json)
@@ -171,8 +173,29 @@ def _delivery(
             "--tag names what is built, whose digest comes of it; leave out @sha256:..."
         )
     if sbom is None and output is not None:
-        sbom = output.with_name(f"{output.name.removesuffix('.tar')}.cdx.json")
+        sbom = output.parent / f"{output.name.removesuffix('.tar')}.cdx.json"
     return Delivery(named, target, output, sbom)
+
+
+def _check_places(delivery: Delivery, model: Path, base: str | None) -> None:
+    """What is written takes the place neither of what is read nor of what is written besides."""
+    taken = {"the model": model}
+    if base is not None and Path(base).is_file():
+        taken["the base"] = Path(base)
+    for option, path in (("--output", delivery.output), ("--sbom", delivery.sbom)):
+        if path is None:
+            continue
+        told = f"{option} {shorten(str(path))!r}"
+        if not path.name:
+            raise click.UsageError(f"{told} is no file's name; give one")
+        for what, other in taken.items():
+            if os.path.realpath(path) == os.path.realpath(other):
+                raise click.UsageError(
+                    f"{told} would be written over {what}; give another file with {option}"
+                )
+        if not path.parent.is_dir():
+            raise BuildError(f"{told}: its folder isn't there; make it, or give another place")
+        taken["the image"] = path
 
 
 def _order(

@@ -69,7 +69,7 @@ def open_base(given: str | None, platform: Platform, store: Store, connect: Conn
 
     Raises BuildError where it can't be had, or where nothing of ours could run on it.
     """
-    text = given or default_base()
+    text = default_base() if given is None else given
     if given is not None and (Path(given).is_file() or _ARCHIVE.fullmatch(given)):
         return _from_archive(Path(given), platform, store)
     return _from_registry(parse_reference(text), platform, store, connect, is_default=given is None)
