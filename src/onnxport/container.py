@@ -176,7 +176,7 @@ def _named(path: Path) -> Path:
                 f"{MODEL_VARIABLE} is {path}, and nothing is there; mount the model"
             )
         if not path.is_dir():
-            return path
+            return _allowed(path)
     found = _models(path)
     if not found:
         raise ModelFileError(f"{MODEL_VARIABLE} is {path}, and no .onnx file is in it; mount one")
@@ -215,7 +215,15 @@ def _only(found: list[Path], folder: str) -> Path:
         raise ModelFileError(
             f"{folder} holds {len(found)} model files ({names}); name one with {MODEL_VARIABLE}"
         )
-    return found[0]
+    return _allowed(found[0])
+
+
+def _allowed(path: Path) -> Path:
+    """A file that may be read."""
+    with _readable(path):
+        if not os.access(path, os.R_OK):
+            raise PermissionError
+    return path
 
 
 if __name__ == "__main__":

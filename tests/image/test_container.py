@@ -192,8 +192,11 @@ def test_a_folder_leads_to_its_model(tmp_path: Path, names: list[str], found: st
     assert find_model({"AZUREML_MODEL_DIR": str(folder)}) == folder / found
 
 
-def test_a_folder_that_may_not_be_read_is_told_of(tmp_path: Path) -> None:
-    locked = put(tmp_path / "locked", "iris.onnx")
+@pytest.mark.parametrize("place", ["locked", "locked/iris.onnx"])
+@pytest.mark.parametrize("named", ["locked", "locked/iris.onnx"])
+def test_what_may_not_be_read_is_told_of(tmp_path: Path, place: str, named: str) -> None:
+    put(tmp_path / "locked", "iris.onnx")
+    locked = tmp_path / place
     locked.chmod(0o000)
     privileges = ["setpriv", "--bounding-set=-dac_override,-dac_read_search"]
     command = [
@@ -204,14 +207,14 @@ def test_a_folder_that_may_not_be_read_is_told_of(tmp_path: Path) -> None:
     ]
     done = subprocess.run(
         command,
-        env=environment(ONNXPORT_MODEL=str(locked)),
+        env=environment(ONNXPORT_MODEL=str(tmp_path / named)),
         capture_output=True,
         text=True,
         check=False,
     )
     locked.chmod(0o755)
     assert done.returncode == 1
-    assert f"locked can't be read by user {os.getuid()}; let others read it" in done.stderr
+    assert f"can't be read by user {os.getuid()}; let others read it" in done.stderr
 
 
 def test_two_models_arent_chosen_between(tmp_path: Path) -> None:
