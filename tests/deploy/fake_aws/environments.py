@@ -6,7 +6,7 @@ import re
 import secrets
 from typing import Any
 
-from tests.deploy.fake_aws import courses, options, platforms
+from tests.deploy.fake_aws import courses, launching, options, platforms, updating
 from tests.deploy.fake_aws.applications import quotas
 from tests.deploy.fake_aws.finding import (
     Answer,
@@ -17,6 +17,7 @@ from tests.deploy.fake_aws.finding import (
     tags,
     told_environment,
 )
+from tests.deploy.fake_aws.milestones import group_name
 from tests.deploy.fake_aws.refusals import Refusal, combination, configuration, invalid, not_ready
 from tests.deploy.fake_aws.state import Environment, Event
 
@@ -70,7 +71,7 @@ def create_environment(call: Call) -> Answer:
     )
     new.prefix, new.cname = _cname(call, name)
     cloud.environments.append(new)
-    courses.launch(cloud, new, call.now)
+    launching.launch(cloud, new, call.now)
     return told_environment(cloud, new)
 
 
@@ -217,7 +218,7 @@ def describe_environment_resources(call: Call) -> Answer:
     return {
         "EnvironmentResources": {
             "EnvironmentName": one.name,
-            "AutoScalingGroups": [{"Name": courses.group_name(one)}] if started else [],
+            "AutoScalingGroups": [{"Name": group_name(one)}] if started else [],
             "Instances": [{"Id": instance.id} for instance in one.instances],
             "LaunchConfigurations": [{"Name": name}] if started and not uses_template else [],
             "LaunchTemplates": [{"Id": f"lt-0{one.id[2:]}"}] if started and uses_template else [],
@@ -253,7 +254,7 @@ def update_environment(call: Call) -> Answer:
     one.updated, one.request_id = call.now, call.request_id
     if release:
         one.version = _version_of(call, one)
-        courses.deploy_version(call.cloud, one, call.now)
+        updating.deploy_version(call.cloud, one, call.now)
     elif settings & call.parameters.keys():
         _configure(call, one)
     return told_environment(call.cloud, one)
@@ -278,7 +279,7 @@ def _configure(call: Call, one: Environment) -> None:
     one.options = wanted
     found = [options.find(space, name) for space, name, _ in changed]
     restarts = any(option is not None and option.severity == "E" for option in found)
-    courses.configure(call.cloud, one, call.now, restarts=restarts)
+    updating.configure(call.cloud, one, call.now, restarts=restarts)
 
 
 def _check_immutable(
@@ -308,7 +309,7 @@ def abort_environment_update(call: Call) -> Answer:
             "Must be pending deployment."
         )
     one.request_id = call.request_id
-    courses.abort(call.cloud, one, call.now)
+    updating.abort(call.cloud, one, call.now)
     return {}
 
 
