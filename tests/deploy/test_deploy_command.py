@@ -151,6 +151,7 @@ def test_ctrl_c_leaves_a_state_from_which_deploy_goes_on(
     assert list(account.environments()) == ["iris-blue"]
 
 
+@pytest.mark.long
 def test_expired_credentials_half_way_take_nothing_back(
     project: Project, account: Account, live_aws: LiveAws
 ) -> None:
@@ -193,11 +194,11 @@ def test_an_answer_that_is_lost_is_no_failure(
     ("fail", "sentence"),
     [
         ("image_not_found", "push it again"),
-        ("wrong_architecture", "instances.architecture"),
         ("bad_gateway", "8080"),
-        ("health_404", "health.path"),
-        ("launch_timeout", "update.timeout"),
-        ("missing_instance_profile", "instance_profile"),
+        pytest.param("wrong_architecture", "instances.architecture", marks=pytest.mark.long),
+        pytest.param("health_404", "health.path", marks=pytest.mark.long),
+        pytest.param("launch_timeout", "update.timeout", marks=pytest.mark.long),
+        pytest.param("missing_instance_profile", "instance_profile", marks=pytest.mark.long),
     ],
 )
 def test_a_first_deployment_that_fails_leaves_nothing(
@@ -210,7 +211,14 @@ def test_a_first_deployment_that_fails_leaves_nothing(
     assert account.inventory() == EMPTY
 
 
-@pytest.mark.parametrize("fail", ["image_not_found", "bad_gateway", "health_404"])
+@pytest.mark.parametrize(
+    "fail",
+    [
+        "bad_gateway",
+        pytest.param("image_not_found", marks=pytest.mark.long),
+        pytest.param("health_404", marks=pytest.mark.long),
+    ],
+)
 def test_an_update_that_fails_leaves_the_live_one_alone(
     project: Project, account: Account, live_aws: LiveAws, fail: str
 ) -> None:
@@ -225,6 +233,7 @@ def test_an_update_that_fails_leaves_the_live_one_alone(
     assert project.served(url) == "1.0"
 
 
+@pytest.mark.long
 def test_a_swap_that_is_refused_leaves_the_live_one_alone(
     project: Project, account: Account, live_aws: LiveAws
 ) -> None:
@@ -237,6 +246,7 @@ def test_a_swap_that_is_refused_leaves_the_live_one_alone(
     assert len(account.environments()) == 1
 
 
+@pytest.mark.long
 def test_an_answer_that_takes_too_long_is_a_failure(project: Project, account: Account) -> None:
     project.deploy()
     project.use("2.0")
@@ -365,6 +375,7 @@ def test_an_environment_of_somebody_else_stops_the_plan(project: Project, accoun
         client.close()
 
 
+@pytest.mark.long
 def test_a_role_that_is_named_is_used_as_it_is(project: Project, account: Account) -> None:
     project.deploy()  # makes roles that a user might name
     iam = account.client("iam")
@@ -405,6 +416,7 @@ def test_settings_and_version_go_in_two_updates(
     assert project.served(told["url"]) == "2.0"
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("strategy", ["rolling", "canary"])
 def test_in_place_behind_a_load_balancer(project: Project, account: Account, strategy: str) -> None:
     project.configure('\n[instances]\nlayout = "load-balanced"\nmin = 2\nmax = 3\n')
@@ -421,6 +433,7 @@ def test_in_place_behind_a_load_balancer(project: Project, account: Account, str
     assert list(account.environments()) == ["iris-blue"]
 
 
+@pytest.mark.long
 def test_a_kept_environment_is_used_again(project: Project, account: Account) -> None:
     project.deploy("--keep")
     project.use("2.0")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 from tests.deploy.projects import EMPTY, Account, Project
 from tests.deploy.servers import LiveAws
 
@@ -19,6 +21,7 @@ def test_everything_goes_and_is_looked_for_again(project: Project, account: Acco
     assert "nothing of iris to destroy" in again.stdout
 
 
+@pytest.mark.long
 def test_images_and_logs_stay_unless_asked_for(project: Project, account: Account) -> None:
     project.deploy()
     done = project.run("destroy", "--yes")
@@ -64,6 +67,7 @@ def test_what_others_made_beside_ours_stays(project: Project, account: Account) 
         client.close()
 
 
+@pytest.mark.long
 def test_another_environment_of_the_application_keeps_what_it_stands_on(
     project: Project, account: Account
 ) -> None:
@@ -80,6 +84,7 @@ def test_another_environment_of_the_application_keeps_what_it_stands_on(
     assert account.inventory() == EMPTY
 
 
+@pytest.mark.long
 def test_what_aws_leaves_behind_is_told(
     project: Project, account: Account, live_aws: LiveAws
 ) -> None:
@@ -92,6 +97,7 @@ def test_what_aws_leaves_behind_is_told(
     assert account.inventory() == EMPTY
 
 
+@pytest.mark.long
 def test_a_destruction_that_is_killed_goes_on(project: Project, account: Account) -> None:
     project.deploy()
     for _ in range(4):

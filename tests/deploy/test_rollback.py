@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 import time
 
+import pytest
+
 from tests.deploy.projects import Account, Project
 from tests.deploy.servers import LiveAws
 
@@ -36,6 +38,7 @@ def test_a_kept_environment_is_swapped_back_at_once(project: Project, account: A
     assert sorted(account.environments()) == ["iris-blue", "iris-green"]
 
 
+@pytest.mark.long
 def test_in_place_the_former_version_comes_back(project: Project, account: Account) -> None:
     url = project.deploy("--strategy", "immutable")["url"]
     project.use("2.0")
@@ -46,6 +49,7 @@ def test_in_place_the_former_version_comes_back(project: Project, account: Accou
     assert list(account.environments()) == ["iris-blue"]
 
 
+@pytest.mark.long
 def test_a_version_may_be_named(project: Project, account: Account) -> None:
     url = project.deploy()["url"]
     for version in ("2.0", "3.0"):
@@ -59,6 +63,7 @@ def test_a_version_may_be_named(project: Project, account: Account) -> None:
     assert "v-0 is gone" in unknown.sentence
 
 
+@pytest.mark.long
 def test_an_update_that_goes_on_is_aborted(
     project: Project, account: Account, live_aws: LiveAws
 ) -> None:
@@ -95,6 +100,7 @@ def test_with_nothing_before_it_says_so(project: Project) -> None:
     assert "no version before" in first.sentence
 
 
+@pytest.mark.long
 def test_a_rollback_that_is_killed_goes_on(project: Project, account: Account) -> None:
     url = project.deploy()["url"]
     project.use("2.0")

@@ -58,6 +58,7 @@ def make_ill(account: Account, live_aws: LiveAws) -> None:
     live_aws.advance(300)
 
 
+@pytest.mark.long
 def test_an_environment_that_is_ill_tells_why(
     project: Project, account: Account, live_aws: LiveAws
 ) -> None:
@@ -80,6 +81,7 @@ def test_lines_from_cloudwatch(project: Project) -> None:
     assert (wrong.code, "--since" in wrong.sentence) == (2, True)
 
 
+@pytest.mark.long
 def test_following_goes_on_until_it_is_ended(project: Project) -> None:
     project.deploy()
     process = project.start("logs", "--follow")
@@ -90,6 +92,7 @@ def test_following_goes_on_until_it_is_ended(project: Project) -> None:
     process.communicate(timeout=30)
 
 
+@pytest.mark.long
 def test_the_machines_last_lines_where_nothing_is_streamed(project: Project) -> None:
     project.configure("\n[logs]\nstream = false\n")
     project.deploy()
