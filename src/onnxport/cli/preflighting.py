@@ -31,7 +31,7 @@ _OUTCOMES: tuple[Outcome, ...] = ("ok", "warning", "failed", "skipped")
 
 def preflight(told: Told, *, as_json: bool) -> int:
     """Makes all checks with what is there: without credentials, a model or an engine, those that need none."""
-    from onnxport.deploy.preflight.table import run
+    from onnxport.deploy.preflight import run
 
     with reporting() as reporter:
         subject, broken = _gather(told, reporter)
@@ -138,8 +138,7 @@ def look_before(
     told: Told, *, model: Path, built: Built, cloud: Cloud, observed: Observed, reporter: Reporter
 ) -> None:
     """The same checks before anything is changed. Raises DeployError for the first that fails."""
-    from onnxport.deploy.preflight.subject import Subject
-    from onnxport.deploy.preflight.table import run
+    from onnxport.deploy.preflight import Subject, run
 
     reporter.doing("checking all that can be checked beforehand")
     subject = Subject(

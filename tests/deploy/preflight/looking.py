@@ -9,8 +9,9 @@ from dataclasses import replace
 from typing import Any
 
 from onnxport.deploy.preflight.finding import Finding
+from onnxport.deploy.preflight.run import look
 from onnxport.deploy.preflight.subject import Subject
-from onnxport.deploy.preflight.table import CHECKS, look
+from onnxport.deploy.preflight.table import CHECKS
 from onnxport.image.order import Built
 from onnxport.image.parts import Image, Layer, canonical, digest_of
 from onnxport.image.store import Store

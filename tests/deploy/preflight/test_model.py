@@ -93,6 +93,8 @@ def test_a_health_path_that_needs_a_key_or_is_not_there(subject_of: Make, path: 
 def test_limits_that_are_too_short(subject_of: Make) -> None:
     subject = subject_of(replace(OPEN, update=Update(timeout=0)))
     fires("P13", subject, "Elastic Beanstalk waits for 0 s")
+    none = subject_of(replace(OPEN, limits=Limits(timeout=0)))
+    fires("P13", none, "proxy and load balancer give up after 0 s")
     short = subject_of(replace(OPEN, limits=Limits(timeout=5)))
     fires("P13", short, "the server only after 10 s", "warning")
 
