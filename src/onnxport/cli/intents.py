@@ -83,7 +83,10 @@ def read_told(file: Path, flags: Mapping[str, Any]) -> Told:
 
 
 def confirm(question: str, *, yes: bool, word: str | None = None) -> None:
-    """Asks; raises Abort for a no, and UsageError where nobody can be asked. word: what must be typed for a yes."""
+    """Asks. word: what must be typed for a yes.
+
+    Raises ClickException for a no, and UsageError where nobody can be asked.
+    """
     if yes:
         return
     if not sys.stdin.isatty():
@@ -91,7 +94,8 @@ def confirm(question: str, *, yes: bool, word: str | None = None) -> None:
             "nobody can be asked here; look at the plan with --dry-run, then give --yes"
         )
     if word is None:
-        click.confirm(question, abort=True, err=True)
+        if not click.confirm(question, err=True):
+            raise click.ClickException("nothing was changed")
         return
     typed = click.prompt(
         f"{question} Type {word} to go on", err=True, default="", show_default=False
