@@ -191,13 +191,13 @@ class Account:
         }
 
     def objects(self) -> list[str]:
-        """The keys of all that stands in buckets."""
+        """The keys of all that stands in buckets, but for the logs that Elastic Beanstalk puts there when asked."""
         keys: list[str] = []
         with self._closing("s3") as s3:
             for bucket in s3.list_buckets()["Buckets"]:
                 listed = s3.list_objects_v2(Bucket=bucket["Name"]).get("Contents", [])
                 keys += [one["Key"] for one in listed]
-        return sorted(keys)
+        return sorted(key for key in keys if not key.startswith("resources/environments/logs/"))
 
     @contextmanager
     def _closing(self, service: str) -> Iterator[Any]:
