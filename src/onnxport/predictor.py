@@ -31,6 +31,7 @@ from onnxport.codec import (
     refuse_large,
     refuse_non_finite,
     refuse_rows,
+    uncollected,
 )
 from onnxport.display import describe, html_table
 from onnxport.errors import Detail, InferenceError, ValidationError, shorten
@@ -100,11 +101,12 @@ class Model:
 
     def read_json(self, body: bytes, *, limits: Limits = UNLIMITED) -> Batch:
         """The first half of predict_json: a body as rows that fit the signature."""
-        try:
-            return self._read_quickly(body, limits)
-        except Unsure:
-            refuse_large(self.signature, body, limits)
-            return read_rows(self.signature, parse_json(body), limits=limits)
+        with uncollected(body):
+            try:
+                return self._read_quickly(body, limits)
+            except Unsure:
+                refuse_large(self.signature, body, limits)
+                return read_rows(self.signature, parse_json(body), limits=limits)
 
     def answer_json(self, batch: Batch) -> bytes:
         """The second half of predict_json: run, and encode finite answers."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import math
 from pathlib import Path
 from typing import Any
@@ -18,7 +19,7 @@ from sklearn.svm import LinearSVC
 from sklearn.tree import DecisionTreeClassifier
 
 import onnxport
-from onnxport.errors import ValidationError
+from onnxport.errors import RequestError, ValidationError
 from tests.export import data
 
 ROW = {"sepal_length": 5.1, "sepal_width": 3.5, "petal_length": 1.4, "petal_width": 0.2}
@@ -220,3 +221,23 @@ def test_it_shows_itself(iris: onnxport.Model, tmp_path: Path) -> None:
     model = _saved(DecisionTreeClassifier(random_state=0), X, y, tmp_path)
     assert "<script>" not in model._repr_html_()
     assert "&lt;script&gt;" in model._repr_html_()
+
+
+@pytest.mark.parametrize("body", [b"[%b]", b"{%b"], ids=["refused late", "broken"])
+def test_the_garbage_collector_rests_while_a_large_body_is_read(
+    iris: onnxport.Model, body: bytes
+) -> None:
+    collected: list[int] = []
+
+    def note(phase: str, info: dict[str, int]) -> None:
+        if phase == "start" and info["generation"] > 0:
+            collected.append(info["generation"])
+
+    gc.callbacks.append(note)
+    try:
+        with pytest.raises(RequestError):
+            iris.predict_json(body % b",".join([b"[]"] * 200_000))
+    finally:
+        gc.callbacks.remove(note)
+    assert len(collected) <= 2  # some thirty otherwise
+    assert gc.isenabled()

@@ -13,7 +13,7 @@ from onnxport.codec.answers import (
     refuse_non_finite,
     refuse_rows,
 )
-from onnxport.codec.documents import parse_json
+from onnxport.codec.documents import parse_json, uncollected
 from onnxport.codec.encoding import NotFinite, RowEncoder
 from onnxport.codec.rows import UNLIMITED, Batch, Limits, read_columns, read_rows
 from onnxport.codec.tables import TableReader, Unsure, read_tensors, refuse_large
@@ -36,4 +36,5 @@ __all__ = [
     "refuse_large",
     "refuse_non_finite",
     "refuse_rows",
+    "uncollected",
 ]

@@ -26,7 +26,7 @@ import numpy as np
 import orjson
 
 from onnxport.analysis import joined_ngrams
-from onnxport.codec.documents import is_unicode
+from onnxport.codec.documents import LARGE, is_unicode
 from onnxport.codec.rows import Batch, Limits, read_rows, refuse_rows_over
 from onnxport.datatypes import BY_NAME, MAX_EXACT_INTEGER
 from onnxport.errors import Detail, RequestError, TooLarge
@@ -34,7 +34,6 @@ from onnxport.signature import NULL_TOKEN, Feature, Signature, Text
 from onnxport.tensors import Array, Arrays
 
 FEW = 128  # numbers
-LARGE = 64 * 1024  # bytes of a body that is looked at before it is read strictly
 MAX_MORE_KEYS = 2000  # that a row may have beside those that the model knows
 MAX_FIELDS = 128  # msgspec looks for a key among all that follow: the square of their number, if they come reversed
 
