@@ -254,6 +254,8 @@ def test_a_container_has_no_rights(
         assert container.address.startswith("127.0.0.1:")
         with pytest.raises(BuildError, match="Read-only file system"):
             container.run(["python3", "-c", "open('/app/x', 'w')"])
+        with pytest.raises(BuildError, match=r"^python3 -c .* failed: connection refused$"):
+            container.run(["python3", "-c", "raise SystemExit('connection refused')"])
         name = container.name
     assert told.startswith("12345 ")
     assert "CapBnd:\t0000000000000000" in told
@@ -270,7 +272,7 @@ def watch(engine: Engine, image: str) -> None:
 
 
 def test_a_container_that_ends_at_once(on_docker: Engine, tmp_path: Path) -> None:
-    fails = ["python3", "-c", "raise SystemExit('no model here')"]
+    fails = ["python3", "-c", "raise SystemExit('no model here: connection refused')"]
     image = on_docker.build(
         write(tmp_path / "context", Entry("app/x", b""), entrypoint=fails),
         base=BASE,

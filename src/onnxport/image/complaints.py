@@ -101,12 +101,20 @@ def explain(name: str, command: Sequence[str], output: str) -> BuildError:
 
 
 def ended(name: str, log: str) -> Ended:
-    """The error for a container that doesn't run any more, by its log."""
-    err = explain(name, [], log)
-    known = any(re.search(pattern, log, re.IGNORECASE) for pattern, *_ in _KNOWN)
-    last = shorten(_last(log.splitlines()), _MAX_LINE) if log.strip() else "its log is empty"
-    text = str(err) if known else f"the container has ended by itself: {last}"
-    return Ended(text, output=err.output)
+    """The error for a container that doesn't run any more, by its log, whose words are its own."""
+    lines = [line.strip() for line in log.splitlines() if line.strip()]
+    told = "\n".join(shorten(line, _MAX_LINE) for line in lines[-TOLD_LINES:])
+    if "exec format error" in log:
+        return Ended(str(explain(name, [], "exec format error")), output=told)
+    last = shorten(_last(lines), _MAX_LINE) if lines else "its log is empty"
+    return Ended(f"the container has ended by itself: {last}", output=told)
+
+
+def failed_inside(command: Sequence[str], said: str) -> BuildError:
+    """The error for a command that a container has run, whatever its words mean elsewhere."""
+    lines = [line.strip() for line in said.splitlines() if line.strip()]
+    last = shorten(_last(lines), _MAX_LINE) if lines else "it says nothing"
+    return BuildError(f"{shorten(' '.join(command))} failed: {last}", command=command, output=last)
 
 
 def too_slow(name: str, command: Sequence[str], seconds: float) -> BuildError:

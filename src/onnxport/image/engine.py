@@ -92,6 +92,13 @@ class Engine:
             raise complaints.explain(self.name, [self.program, *words], done.stderr or done.stdout)
         return done.stdout.strip()
 
+    def ask_inside(self, container: str, command: Sequence[str]) -> str:
+        """What a command in a running container prints. Raises BuildError where it fails."""
+        done = self._run(["exec", container, *command], _ASK)
+        if done.returncode != 0:
+            raise complaints.failed_inside(command, done.stderr or done.stdout)
+        return done.stdout.strip()
+
     def words_of(self, words: Sequence[str]) -> str:
         """All that a command writes, to stdout or stderr, whether it fails or not."""
         done = self._run(words, _ASK)

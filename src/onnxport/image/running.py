@@ -76,7 +76,7 @@ class Container:
 
     def run(self, command: list[str]) -> str:
         """What a command inside prints. Raises BuildError where it fails."""
-        return self.engine.call("exec", self.name, *command)
+        return self.engine.ask_inside(self.name, command)
 
     def runs(self, command: list[str]) -> bool:
         """Whether a command inside ends well."""
