@@ -238,7 +238,8 @@ def test_pip_of_the_base_is_gone_whoever_its_user_is(on_docker: Engine, tmp_path
     on_docker.tag(base, "localhost/onnxport-test/with-pip:1")
     gone = ("usr/lib/python3/dist-packages/pip", "usr/bin/pip3")
     write_context(
-        replace(recipe(Entrypoint=["python3", "-c", ""]), removed=gone), tmp_path / "context"
+        replace(recipe(Entrypoint=["python3", "-c", ""]), removed=(*gone, "not/there")),
+        tmp_path / "context",
     )
 
     image = on_docker.build(

@@ -28,9 +28,10 @@ _TITLE = re.compile(r"[a-z][a-z-]{0,30}")
 _KEY = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}")
 _PORT = re.compile(r"[0-9]{1,5}/tcp")
 _WORD = re.compile(r"[A-Za-z0-9:_./-]{0,128}")
+# Another base, which a user may name, needn't have each path.
 _REMOVE = (
     "import os, shutil, sys\n"
-    "for path in sys.argv[1:]:\n"
+    "for path in filter(os.path.lexists, sys.argv[1:]):\n"
     "    is_folder = os.path.isdir(path) and not os.path.islink(path)\n"
     "    shutil.rmtree(path) if is_folder else os.remove(path)\n"
 )
