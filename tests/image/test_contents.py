@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import importlib.util
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import NoReturn
 
@@ -19,6 +21,7 @@ from onnxport.image.base_image import open_base
 from onnxport.image.bytecode import MINOR, can_compile, compile_tree
 from onnxport.image.contents import SPARE_ENGINE, Tree, library_tree, package_tree
 from onnxport.image.layers import write_layer
+from onnxport.image.libraries import Subject, proven_libraries
 from onnxport.image.parts import Platform
 from onnxport.image.replay import own_platform, replay
 from onnxport.image.sbom import write_sbom
@@ -116,7 +119,44 @@ def test_the_self_test_passes_on_these_files_alone(
 ) -> None:
     package = package_tree(store, TARGET)
     assert replay(model_file, (package, libraries)).outcome == "passed"
-    assert replay(model_file, (package,)).outcome == "unable"
+    assert replay(model_file, (package,)).outcome == "broken"
+
+
+def test_a_package_that_doesnt_start_is_put_into_no_image(
+    wheels: tuple[Path, ...], store: Store, model_file: Path, tmp_path: Path
+) -> None:
+    package = package_tree(store, TARGET)
+    copy = shutil.copytree(package.folder, tmp_path / "site")
+    shutil.rmtree(copy / "onnxport" / "__pycache__", ignore_errors=True)
+    (copy / "onnxport" / "container.py").write_text("nowhere()\n")
+    subject = Subject(model_file, read_model_file(model_file), replace(package, folder=copy))
+    with pytest.raises(BuildError, match=r"doesn't start .*'nowhere' is not defined"):
+        proven_libraries(subject, TARGET, wheels, store)
+
+
+@pytest.mark.parametrize(
+    ("program", "outcome"),
+    [
+        ("import os; os.kill(os.getpid(), 4)", "unable"),
+        ("raise ImportError('libc.so.6: version `GLIBC_2.99' not found')", "unable"),
+        ("raise SystemExit(3)", "broken"),
+    ],
+)
+def test_what_doesnt_fit_this_machine_is_told_from_what_runs_nowhere(
+    tmp_path: Path, model_file: Path, program: str, outcome: str
+) -> None:
+    folder = tmp_path / "onnxport"
+    folder.mkdir()
+    (folder / "container.py").write_text(program)
+    assert replay(model_file, (Tree(tmp_path, "", {}),)).outcome == outcome
+
+
+def test_a_self_test_that_was_killed_decides_nothing(tmp_path: Path, model_file: Path) -> None:
+    folder = tmp_path / "onnxport"
+    folder.mkdir()
+    (folder / "container.py").write_text("import os; os.kill(os.getpid(), 9)")
+    with pytest.raises(BuildError, match="was killed, perhaps for want of memory"):
+        replay(model_file, (Tree(tmp_path, "", {}),))
 
 
 def test_a_tree_that_was_touched_is_made_again(tmp_path: Path) -> None:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from onnxport.errors import ModelFileError
+from onnxport.errors import BuildError, ModelFileError
 from onnxport.image.contents import Tree, library_tree
 from onnxport.image.replay import can_replay, replay
 from onnxport.image.store import Store
@@ -37,7 +37,9 @@ class Subject:
 def proven_libraries(
     subject: Subject, target: Target, wheels: Sequence[Path], store: Store
 ) -> Libraries:
-    """Raises ModelFileError for a model that fails its self-test with what the image holds."""
+    """Raises ModelFileError for a model that fails its self-test with what the image holds, and BuildError where that
+    doesn't even start.
+    """
     if not can_replay(target):
         return _unproven(subject, target, wheels, store)
     slim = library_tree(store, target, wheels, with_spare_engine=False)
@@ -47,6 +49,10 @@ def proven_libraries(
     replayed = replay(subject.path, (subject.package, full))
     if replayed.outcome == "failed":
         raise ModelFileError(f"in the image {replayed.said}")
+    if replayed.outcome == "broken":
+        raise BuildError(
+            f"what the image is to hold doesn't start ({replayed.said}); install onnxport again"
+        )
     if replayed.outcome == "unable":
         return _unproven(subject, target, wheels, store)
     note = f"{target.platform}: {_KEPT}: the self-test fails without it"

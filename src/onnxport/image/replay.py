@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import platform
+import re
+import signal
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -11,22 +13,24 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from onnxport.errors import BuildError
+from onnxport.errors import BuildError, shorten
 from onnxport.image.bytecode import bare_environment, can_compile
 from onnxport.image.contents import Tree
 from onnxport.image.parts import Platform
 from onnxport.image.wheels import MACHINES, Target
 
-Outcome = Literal["passed", "failed", "unable"]
+Outcome = Literal["passed", "failed", "unable", "broken"]
 
 _SECONDS = 600
 _TOLD = "onnxport: "  # how container.py begins what it has to say
+# What is said where compiled files don't fit this machine: its glibc, its processor.
+_UNFIT = re.compile(r"\.so\b|GLIBC|baseline optimizations")
 _ARCHITECTURES = {"x86_64": "amd64", "amd64": "amd64", "aarch64": "arm64", "arm64": "arm64"}
 
 
 @dataclass(frozen=True, slots=True)
 class Replayed:
-    """unable: the files don't run on this machine. said: why it failed."""
+    """unable: the files don't run on this machine. broken: they run nowhere. said: why it failed."""
 
     outcome: Outcome
     said: str = ""
@@ -76,4 +80,17 @@ def replay(model: Path, trees: Sequence[Tree]) -> Replayed:
     said = [line for line in done.stderr.splitlines() if line.startswith(_TOLD)]
     if said:
         return Replayed("failed", said[-1].removeprefix(_TOLD))
-    return Replayed("unable", done.stderr[-2000:])
+    return _not_replayed(done.returncode, done.stderr, model.name)
+
+
+def _not_replayed(code: int, said: str, name: str) -> Replayed:
+    """Raises BuildError for a process that was killed, which tells nothing of the files."""
+    if code == -signal.SIGKILL:
+        raise BuildError(
+            f"the self-test of {name} was killed, perhaps for want of memory; free some, and build again"
+        )
+    if code < 0 or _UNFIT.search(said):
+        return Replayed("unable", said[-2000:])
+    return Replayed(
+        "broken", shorten((said.strip().splitlines() or [f"exit code {code}"])[-1], 200)
+    )
