@@ -202,6 +202,7 @@ def _without(*endings: str) -> dict[str, bytes]:
         (_without("libstdc++.so.6"), r"libstdc\+\+.so.6 is missing"),
         (bases.files("arm64"), "its Python is for arm64, and the image is for linux/amd64"),
         ({"usr/bin/python3.11": b"#!/bin/sh\n"}, "no Python is in it"),
+        (bases.files() | {"app/model/other.onnx": b""}, "its /app/model isn't empty"),
         ({"../../etc/passwd": b""}, "leads out of the root|no honest"),
     ],
 )

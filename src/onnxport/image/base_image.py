@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from onnxport.errors import BuildError
 from onnxport.image.archive import SavedImage, read_archive
 from onnxport.image.bytecode import MINOR
+from onnxport.image.contents import LIBRARIES, MODEL, PACKAGE
 from onnxport.image.interpreter import NEWEST, OLDEST, Interpreter, find_interpreter
 from onnxport.image.layers import compress, describe, restore
 from onnxport.image.manifests import Config, parse_config, parse_manifest
@@ -30,7 +31,7 @@ Connect = Callable[[Reference], "AbstractContextManager[Registry]"]
 TITLE = "base"
 _REPOSITORY = "public.ecr.aws/docker/library/python"  # the official image, where anonymous pulls aren't counted
 _ARCHIVE = re.compile(r"(?:\./|\.\./|/|~).*|.*\.(?:tar|tgz|tar\.gz)")
-_FORM = 2  # counts up with each change of what is kept about a base
+_FORM = 3  # counts up with each change of what is kept about a base
 _MAX_PACKAGES = 5000
 
 
@@ -203,6 +204,7 @@ def _examined(
                 f"base {told}: a layer isn't the one that its configuration names; fetch or save it again"
             )
         checked.append(replace(layer, unpacked=scanned.unpacked))
+    _check_places(root, told)
     settings = config.document.get("config") or {}
     base = BaseImage(
         name=name,
@@ -216,6 +218,15 @@ def _examined(
     )
     remember(store, "bases", _key(digest, config.platform), _to_json(base))
     return base
+
+
+def _check_places(root: Root, name: str) -> None:
+    """Another model, or libraries of another version, would stay beside those that the image is to have."""
+    for place in (LIBRARIES, PACKAGE, MODEL):
+        if root.names(f"/{place}"):
+            raise BuildError(
+                f"base {name}: it is a model's image already, its /{place} isn't empty; give the base of that image"
+            )
 
 
 def _search_path(settings: Mapping[str, Any]) -> str:
