@@ -127,7 +127,7 @@ class Reader:
             assert re.search(rf"^{re.escape(target)}:", makefile, re.MULTILINE), target
         if "base" in targets:
             base = bases.slim(self._root)
-            (self._folder / "build").mkdir()
+            (self._folder / "build").mkdir(exist_ok=True)
             (self._folder / "build" / base.name).symlink_to(base)
         if "demo" in targets:
             ports = [word.removeprefix("PORT=") for word in words if word.startswith("PORT=")]
