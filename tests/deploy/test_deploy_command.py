@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import signal
 from collections.abc import Callable
 from typing import Any
@@ -108,18 +109,18 @@ def test_a_crash_at_every_step_is_gone_on_with(
 
 
 def _crash_on_and_on(project: Project, signs: tuple[str, ...]) -> int:
-    """Kills each run at the first thing that it changes, until one has nothing to change; counts them.
-
-    But for an upload, which is done again, the same bytes to the same place, as long as no version names it.
-    """
-    patterns = {
-        "begun": r"\] (?!done: |verify|watch|wait)",
-        "done": r"\] done: (?!verify|watch|upload|wait)",
-    }
+    """Kills runs at the first sign of a step that none was killed at before, until one ends; counts them."""
+    seen: set[str] = set()
     for crashes in range(60):
-        pattern = r"^\d\d:\d\d:\d\d \[\d+/\d+" + patterns[signs[crashes % len(signs)]]
-        if project.stop_at(pattern, "deploy", "--yes") is None:
+        before = "|".join(re.escape(line) for line in sorted(seen)) or "nothing"
+        which = "done: " if signs[crashes % len(signs)] == "done" else "(?!done: )"
+        killed = project.stop_at(
+            rf"\[\d+/\d+\] (?!(?:{before})(?: \(\d+ s\))?$){which}", "deploy", "--yes"
+        )
+        if killed is None:
             return crashes
+        [*_, last] = re.findall(r"\[\d+/\d+\] (.*)", killed.stderr)
+        seen.add(re.sub(r" \(\d+ s\)$", "", last))
     raise AssertionError("it never comes to an end")
 
 
