@@ -15,7 +15,7 @@ from functools import partial
 import orjson
 
 from onnxport.codec import Limits
-from onnxport.errors import OverloadedError
+from onnxport.errors import OverloadedError, RequestError
 from onnxport.predictor import Model
 from onnxport.server.metrics import Metrics
 from onnxport.server.threads import Threads, usable_processors
@@ -256,6 +256,8 @@ class Scheduler:
             batch = self._model.read_json(body, limits=self._limits)
             began = time.perf_counter()
             answer = self._model.answer_json(batch)
+        except RequestError as err:
+            return _alone(err)
         except Exception as err:
             return err
         ran(batch.rows, time.perf_counter() - began)
@@ -274,6 +276,12 @@ class Done:
 def usable_threads(settings: Settings) -> int:
     """Threads for what is too long for the event loop."""
     return settings.threads or usable_processors()
+
+
+def _alone(err: RequestError) -> RequestError:
+    """The error without the frames that it came through: they hold all that was read, and nobody logs them."""
+    err.__cause__ = err.__context__ = None
+    return err.with_traceback(None)
 
 
 def _or_raise(result: Result) -> bytes:
