@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
@@ -107,7 +108,7 @@ def environment(
     status: str = "Ready",
     health: str = "Green",
     intent: Intent = INTENT,
-    **settings: str,
+    settings: Mapping[str, str] = {},
 ) -> Environment:
     there = {
         (s["Namespace"], s["OptionName"]): settings.get(s["OptionName"], s["Value"])
@@ -256,7 +257,7 @@ def test_an_address_that_a_going_environment_holds_is_not_taken() -> None:
     ],
 )
 def test_settings_are_compared_by_what_they_mean(option: str, written: str, differs: bool) -> None:
-    live = environment("blue", LIVE, **{option: written})
+    live = environment("blue", LIVE, settings={option: written})
     assert ("create_environment" in actions(plan(with_environments(live)))) == differs
 
 
@@ -271,7 +272,7 @@ def test_a_document_in_another_order_is_the_same() -> None:
 
 def test_in_place_configuration_and_version_are_two_updates_that_can_be_taken_back() -> None:
     intent = replace(INTENT, update=Update(strategy="immutable"))
-    live = environment("blue", LIVE, OLD, intent=intent, RootVolumeSize="8")
+    live = environment("blue", LIVE, OLD, intent=intent, settings={"RootVolumeSize": "8"})
     told = plan(with_environments(live), intent)
     assert actions(told) == ["update_settings", "update_version", "verify", "write_record"]
     settings, label = told.steps[0], told.steps[1]
@@ -284,7 +285,9 @@ def test_in_place_configuration_and_version_are_two_updates_that_can_be_taken_ba
 
 def test_what_cannot_change_in_place_is_refused() -> None:
     intent = replace(INTENT, update=Update(strategy="immutable"))
-    live = environment("blue", LIVE, OLD, intent=intent, SupportedArchitectures="arm64")
+    live = environment(
+        "blue", LIVE, OLD, intent=intent, settings={"SupportedArchitectures": "arm64"}
+    )
     with pytest.raises(DeployError, match=r"SupportedArchitectures.*bluegreen"):
         plan(with_environments(live), intent)
 

@@ -21,6 +21,8 @@ TIMEOUT = 30.0
 
 # Which extra brings a module.
 EXTRAS = {
+    "boto3": "aws",
+    "botocore": "aws",
     "catboost": "catboost",
     "joblib": "export",
     "lightgbm": "lightgbm",

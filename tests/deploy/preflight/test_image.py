@@ -142,8 +142,8 @@ def test_docker_hub_counts_pulls(subject_of: Make, name: str) -> None:
 
 
 def test_secrets(subject_of: Make, built: Built, store: Store) -> None:
-    layer = with_layer(built, store, {"root/.netrc": b"machine a login b", "x": AWS_KEY.encode()})
-    found = fires("P18", subject_of(built=layer), "/root/.netrc is a file for secrets")
+    layer = with_layer(built, store, {"app/.netrc": b"machine a login b", "x": AWS_KEY.encode()})
+    found = fires("P18", subject_of(built=layer), "/app/.netrc is a file for secrets")
     assert "/x holds an AWS access key" in found.looked_at
     named = with_environment(built, "DB_PASSWORD=hunter2")
     found = fires("P18", subject_of(built=named), "the variable DB_PASSWORD is set")
