@@ -477,6 +477,9 @@ def test_a_label_of_the_user_is_kept_as_it_is(build: Build, tmp_path: Path) -> N
         (("--sbom", "nowhere/x.json"), 1, "nowhere"),
         (("--output", "x.tar", "--sbom", "./x.tar"), 2, "over the image"),
         (("--registry-user", "anna", "--push", "127.0.0.1:9/x:1"), 2, "from stdin"),
+        (("--registry-user", "anna"), 2, "goes with --push"),
+        (("--label", "io.onnxport.model.digest=sha256:0"), 2, "where the image comes from"),
+        (("--label", "org.opencontainers.image.base.digest=x"), 2, "take another key"),
     ],
 )
 def test_what_cant_be_is_told_in_a_sentence(
@@ -486,6 +489,16 @@ def test_what_cant_be_is_told_in_a_sentence(
     assert (done.code, done.stdout) == (code, "")
     assert told in done.sentence
     assert list(tmp_path.iterdir()) == []
+
+
+def test_nothing_is_pushed_whose_files_cant_be_written(
+    build: Build, tmp_path: Path, registry: str
+) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    done = build("--push", f"{registry}/unfinished:1", "--sbom", "pipe")
+    assert done.code == 1
+    assert "--sbom 'pipe' is no file that can be replaced" in done.sentence
+    assert httpx.get(f"http://{registry}/v2/unfinished/manifests/1").status_code == 404
 
 
 @pytest.mark.parametrize("option", ["--output", "--sbom"])

@@ -265,7 +265,8 @@ def test_the_list_is_valid_cyclonedx_and_names_everything(
     tmp_path: Path, model: ModelFile, wheels: tuple[Path, ...]
 ) -> None:
     contents = bases.files() | {
-        "var/lib/dpkg/status": b"Package: libstdc++6\nVersion: 12.2+x~1\nArchitecture: amd64\n"
+        "etc/os-release": b'ID=debian\nVERSION_ID="12"\n',
+        "var/lib/dpkg/status": b"Package: libstdc++6\nVersion: 12.2+x~1\nArchitecture: amd64\n",
     }
     path = bases.save(tmp_path / "base.tar", [bases.layer(contents)])
     base = open_base(str(path), Platform("amd64"), Store(tmp_path), _nowhere)
@@ -274,7 +275,8 @@ def test_the_list_is_valid_cyclonedx_and_names_everything(
     for wheel in wheels:
         name, version = wheel.name.split("-")[:2]
         assert f"pkg:pypi/{name.replace('_', '-').lower()}@{version}".encode() in text
-    assert b"pkg:deb/debian/libstdc%2B%2B6@12.2%2Bx~1?arch=amd64" in text
+    assert b"pkg:deb/debian/libstdc%2B%2B6@12.2%2Bx~1?arch=amd64&distro=debian-12" in text
+    assert b'{"bom-ref":"system","name":"debian","type":"operating-system","version":"12"}' in text
     assert b'"machine-learning-model"' in text
     assert write_sbom(model, base, wheels) == text
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import secrets
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -13,6 +14,7 @@ import click
 
 from onnxport.cli.commands import say
 from onnxport.cli.progress import progress
+from onnxport.errors import BuildError, shorten
 
 if TYPE_CHECKING:
     from onnxport.image.engine import Engine
@@ -140,6 +142,15 @@ class _Transfers:
                 self._tell(f"{progress.state} {progress.title}{size}")
 
 
+def reach(
+    delivery: Delivery, user: str | None, password: str | None, tell: Callable[[str], None]
+) -> None:
+    """Before a long build: whether the registry is there, and takes anything from us."""
+    if delivery.push:
+        with open_registry(delivery.push, user, password, tell) as registry:
+            registry.reach(delivery.push)
+
+
 def push(
     built: Built,
     delivery: Delivery,
@@ -168,5 +179,20 @@ def write_files(built: Built, delivery: Delivery) -> list[Path]:
             stem.with_stem(f"{stem.stem}-{image.platform.architecture}") for image in built.images
         ]
     for path, content in zip(paths, built.sboms, strict=True):
-        path.write_bytes(content)
+        _write(path, content)
     return paths
+
+
+def _write(path: Path, content: bytes) -> None:
+    """The whole file or none."""
+    told = f"--sbom {shorten(str(path))!r}"
+    if path.exists() and not path.is_file():
+        raise BuildError(f"{told} is no file that can be replaced; give the name of a new one")
+    unfinished = path.parent / f".onnxport-{secrets.token_hex(8)}"
+    try:
+        unfinished.write_bytes(content)
+        unfinished.replace(path)
+    except OSError as err:
+        raise BuildError(f"{told} can't be written ({err.strerror}); give another place") from err
+    finally:
+        unfinished.unlink(missing_ok=True)

@@ -17,6 +17,7 @@ from onnxport.cli.builders import (
     build_with,
     keep,
     needed_engine,
+    reach,
     try_made,
     write_context,
     write_files,
@@ -38,6 +39,7 @@ _T = TypeVar("_T")
 OWN_BUILDER = "daemonless"
 _MAX_PASSWORD = 65_536
 _MAX_LABEL = 4096
+_OUR_LABELS = ("io.onnxport.", "org.opencontainers.image.base.")
 _LABEL = re.compile(r"[a-z0-9](?:[a-z0-9._-]{0,126}[a-z0-9])?")
 
 
@@ -116,17 +118,20 @@ def build(
     order = _order(model, base, platforms, labels, delivery)
     if context is not None:
         return write_context(order, context, as_json=as_json)
+    if registry_user is not None and push is None:
+        raise click.UsageError("--registry-user goes with --push")
     password = _password(registry_user)
     with progress(f"building an image for {shorten(model.name)}") as tell:
         engine = needed_engine(order, None if is_own else builder, check=check)
+        reach(delivery, registry_user, password, tell)
         made = build_with(order, None if is_own else engine, tell)
         built = made.built
         trial = try_made(order, made, engine, tell) if check and engine else None
         if trial and not trial.passed:
             delivery = Delivery(None, None, None, None)
-        push_image(built, delivery, registry_user, password, tell)
         sboms = write_files(built, delivery)
         kept = keep(made, delivery)
+        push_image(built, delivery, registry_user, password, tell)
     for warning in built.warnings:
         say(f"warning: {warning}")
     if trial and engine and len(order.platforms) > 1:
@@ -224,6 +229,10 @@ def _label(text: str) -> tuple[str, str]:
     if not equals or not _LABEL.fullmatch(key):
         raise click.UsageError(
             f"--label {shorten(text)!r}: give KEY=VALUE, the key of small letters, digits, dots, dashes and _"
+        )
+    if key.startswith(_OUR_LABELS):
+        raise click.UsageError(
+            f"--label {key}: labels of {' and '.join(_OUR_LABELS)} say where the image comes from; take another key"
         )
     if len(value) > _MAX_LABEL or not value.isprintable():
         raise click.UsageError(

@@ -7,11 +7,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from onnxport.cli.builders import Delivery
+from onnxport.errors import shorten
 
 if TYPE_CHECKING:
     from onnxport.image.order import Built
     from onnxport.image.parts import Image, Layer
 
+_MAX_PATH = 4096  # characters
 _BAR = 30  # characters
 _MEGABYTE = 1e6
 
@@ -68,9 +70,11 @@ def lines(built: Built, told: dict[str, Any]) -> Iterator[str]:
     if "engine" in told:
         yield f"{told['engine']} has it as {told['kept']}"
     if told["output"]:
-        yield f"wrote {told['output']}; load it with docker load -i {told['output']}"
+        path = shorten(told["output"], _MAX_PATH)
+        yield f"wrote {path}; load it with docker load -i {path}"
     if told["sbom"]:
-        yield f"contents listed in {', '.join(told['sbom'])}"
+        paths = ", ".join(shorten(path, _MAX_PATH) for path in told["sbom"])
+        yield f"contents listed in {paths}"
 
 
 def _size(count: int) -> str:

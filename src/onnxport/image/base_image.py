@@ -31,7 +31,7 @@ Connect = Callable[[Reference], "AbstractContextManager[Registry]"]
 TITLE = "base"
 _REPOSITORY = "public.ecr.aws/docker/library/python"  # the official image, where anonymous pulls aren't counted
 _ARCHIVE = re.compile(r"(?:\./|\.\./|/|~).*|.*\.(?:tar|tgz|tar\.gz)")
-_FORM = 3  # counts up with each change of what is kept about a base
+_FORM = 4  # counts up with each change of what is kept about a base
 _MAX_PACKAGES = 5000
 
 
@@ -47,7 +47,8 @@ class Package:
 @dataclass(frozen=True, slots=True)
 class BaseImage:
     """What an image is built on. name: its reference, or "" for an archive. digest: of its manifest, for an archive of
-    its configuration. config: its settings such as Env, in Docker's words. distribution: such as "debian".
+    its configuration. config: its settings such as Env, in Docker's words. distribution and release:
+    such as "debian" and "12", or "".
     """
 
     name: str
@@ -58,6 +59,7 @@ class BaseImage:
     interpreter: Interpreter
     packages: tuple[Package, ...]
     distribution: str
+    release: str
 
 
 def default_base() -> str:
@@ -214,7 +216,8 @@ def _examined(
         layers=tuple(checked),
         interpreter=find_interpreter(root, config.platform, _search_path(settings), told),
         packages=tuple(_packages(root)),
-        distribution=_distribution(root),
+        distribution=_of_system(root, b"ID"),
+        release=_of_system(root, b"VERSION_ID"),
     )
     remember(store, "bases", _key(digest, config.platform), _to_json(base))
     return base
@@ -251,9 +254,11 @@ def _packages(root: Root) -> Iterator[Package]:
             yield Package(facts["Package"], facts["Version"], facts["Architecture"])
 
 
-def _distribution(root: Root) -> str:
+def _of_system(root: Root, name: bytes) -> str:
+    """A field of os-release(5), or ""."""
     node = root.find("/etc/os-release") or root.find("/usr/lib/os-release")
-    found = re.search(rb"^ID=\"?([a-z0-9._-]+)", node.content, re.MULTILINE) if node else None
+    pattern = rb"^%b=\"?([a-z0-9._-]+)" % name
+    found = re.search(pattern, node.content, re.MULTILINE) if node else None
     return found[1].decode() if found else ""
 
 
@@ -271,6 +276,7 @@ def _to_json(base: BaseImage) -> dict[str, Any]:
         "interpreter": asdict(base.interpreter),
         "packages": [asdict(package) for package in base.packages],
         "distribution": base.distribution,
+        "release": base.release,
     }
 
 
@@ -294,6 +300,7 @@ def _recalled(store: Store, name: str, digest: str, platform: Platform) -> BaseI
             interpreter=Interpreter(**found),
             packages=tuple(Package(**package) for package in known["packages"]),
             distribution=str(known["distribution"]),
+            release=str(known["release"]),
         )
     except (KeyError, TypeError, ValueError):
         return None

@@ -38,6 +38,7 @@ def write_sbom(model: ModelFile, base: BaseImage, wheels: Sequence[Path]) -> byt
         *(_library(read_wheel(wheel)) for wheel in wheels),
         _own(),
         _python(base),
+        *_system(base),
         *_packages(base),
     ]
     document = {
@@ -120,10 +121,23 @@ def _python(base: BaseImage) -> dict[str, Any]:
     }
 
 
+def _system(base: BaseImage) -> Iterator[dict[str, Any]]:
+    """Scanners look for it to know whose list of vulnerabilities counts."""
+    if base.distribution:
+        yield {
+            "type": "operating-system",
+            "bom-ref": "system",
+            "name": base.distribution,
+            **({"version": base.release} if base.release else {}),
+        }
+
+
 def _packages(base: BaseImage) -> Iterator[dict[str, Any]]:
+    vendor = re.sub(r"[^a-z0-9.-]", "", base.distribution) or "debian"
+    distro = f"&distro={vendor}-{quote(base.release)}" if base.release else ""
     for package in base.packages:
-        vendor = re.sub(r"[^a-z0-9.-]", "", base.distribution) or "debian"
-        url = f"pkg:deb/{vendor}/{quote(package.name)}@{quote(package.version)}?arch={quote(package.architecture)}"
+        named = f"{quote(package.name)}@{quote(package.version)}?arch={quote(package.architecture)}"
+        url = f"pkg:deb/{vendor}/{named}{distro}"
         yield {
             "type": "library",
             "bom-ref": url,

@@ -48,7 +48,7 @@ class Trial:
 
     def lines(self) -> Iterator[str]:
         """The table for people."""
-        yield f"check of {self.image}, run by {self.engine}"
+        yield f"check of the image with the id {self.image}, run by {self.engine}"
         for result in self.results:
             yield f"  {result.check:<4}  {result.verdict:<7}  {result.text}"
         yield "passed" if self.passed else "failed"

@@ -180,7 +180,7 @@ def _refuse_unguarded(settings: Settings) -> None:
             "or allow it with --insecure where something in front decides who may call"
         )
     log.warning(
-        "host %s: WHOEVER REACHES THIS ADDRESS MAY CALL THE API: --insecure is given, and no API key is set",
+        "host %s: WHOEVER REACHES THIS ADDRESS MAY CALL THE API, since no API key is set",
         settings.host,
     )
 
