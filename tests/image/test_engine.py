@@ -41,12 +41,21 @@ def context(tmp_path: Path) -> Path:
 
 
 def test_docker_comes_first_and_podman_where_docker_does_not_answer(
-    on_docker: Engine, on_podman: Engine, monkeypatch: pytest.MonkeyPatch
+    on_docker: Engine, on_podman: Engine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     assert (on_docker.name, on_podman.name) == ("docker", "podman")
-    monkeypatch.setenv("DOCKER_HOST", "unix:///nowhere.sock")
+    monkeypatch.delenv("DOCKER_HOST", raising=False)
+    monkeypatch.setenv("DOCKER_CONFIG", str(tmp_path))
     found = find_engine()
     assert (found.name, found.platform) == ("podman", AMD64)
+
+
+def test_an_engine_that_was_chosen_has_no_substitute(
+    on_podman: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert on_podman.name == "podman"
+    monkeypatch.setenv("DOCKER_HOST", "unix:///nowhere.sock")
+    assert str(refused(None)).startswith("docker doesn't answer at unix:///nowhere.sock")
 
 
 def test_docker_may_be_podman_under_another_name(

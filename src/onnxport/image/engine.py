@@ -109,11 +109,12 @@ class Engine:
 
 
 def find_engine(name: str | None = None) -> Engine:
-    """The engine of that name, or the first that answers, docker before podman.
+    """The engine of that name, or the first that answers, docker before podman. Where DOCKER_HOST names one, no other.
 
     Raises BuildError, which says of the first that is installed why it can't be used.
     """
-    names = (name,) if name else ENGINES
+    any_engine = ENGINES[:1] if os.environ.get("DOCKER_HOST") else ENGINES
+    names = (name,) if name else any_engine
     first: BuildError | None = None
     for each in names:
         program = shutil.which(each)
