@@ -99,7 +99,9 @@ def test_profiles_without_a_role_or_for_somebody_else(look: Make, fake_aws: Fake
 
 def test_a_role_of_ours_that_was_left_half_made(look: Make, fake_aws: FakeAws) -> None:
     profile(fake_aws, NAMES.instance_profile, (WEB_TIER,))
+    role(fake_aws, NAMES.service_role, "elasticbeanstalk.amazonaws.com")
     fires("P43", look(), "lacks ecr:BatchGetImage", "warning")
+    fires("P44", look(), "lacks ec2:DescribeInstances", "warning")
 
 
 def test_templates_that_may_not_be_made(look: Make, fake_aws: FakeAws) -> None:

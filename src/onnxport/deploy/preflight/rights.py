@@ -103,6 +103,8 @@ def service_may(subject: Subject) -> Said:
     if rights is None:
         return ok(f"{name} isn't there yet; it is made for Elastic Beanstalk alone")
     faults = [*service_faults(rights)]
+    if faults and not named and name == subject.names.service_role:
+        return _lacking(faults, named)
     fix = "have it added by whoever keeps the role, or name another as roles.service"
     return judged(faults, f"{name}: Elastic Beanstalk may take it, and look at machines", fix)
 
