@@ -44,7 +44,7 @@ def rollback(
     from onnxport.deploy.aws.observing import observe
     from onnxport.deploy.aws.session import Cloud
     from onnxport.deploy.going_back import plan_rollback
-    from onnxport.deploy.journal import unfinished
+    from onnxport.deploy.journal import unfinished, unfinished_kind
     from onnxport.deploy.names import names_of
     from onnxport.deploy.wanted import settings_of
 
@@ -61,6 +61,7 @@ def rollback(
         moment=datetime.now(UTC),
         to=to,
         goes_on=unfinished(told.state) is not None,
+        half_back=unfinished_kind(told.state) == "rollback",
     )
     show(plan, as_json=as_json, to_stdout=dry_run)
     if dry_run:

@@ -8,14 +8,16 @@ import functools
 import hashlib
 import time
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, Protocol
 
 from onnxport.deploy import environments
 from onnxport.deploy.aws import beanstalk, reading, repository, roles, storage
 from onnxport.deploy.aws.session import Cloud
 from onnxport.deploy.environments import Site
 from onnxport.deploy.images import push
-from onnxport.deploy.tags import is_ours
+from onnxport.deploy.observed import Repository, Tags
+from onnxport.deploy.slots import foreign
+from onnxport.deploy.tags import APP, is_ours
 from onnxport.errors import DeployError
 from onnxport.image.credentials import Credentials
 
@@ -27,15 +29,20 @@ def actions_at(site: Site) -> dict[str, Callable[..., None]]:
     """The table, for one place."""
     here = functools.partial
     cloud = site.cloud
+    role = here(_make_ours, site, "role", reading.read_role)
+    profile = here(_make_ours, site, "instance profile", reading.read_profile)
+    ours = here(_delete_ours, site)
     return {
-        "create_role": here(roles.create_role, cloud),
-        "delete_role": here(roles.delete_role, cloud),
-        "create_profile": here(roles.create_profile, cloud),
-        "delete_profile": here(roles.delete_profile, cloud),
+        "create_role": here(role, roles.create_role),
+        "delete_role": here(ours, reading.read_role, roles.delete_role),
+        "create_profile": here(profile, roles.create_profile),
+        "delete_profile": here(ours, reading.read_profile, roles.delete_profile),
         "create_application": here(_create_application, cloud),
-        "delete_application": here(beanstalk.delete_application, cloud),
-        "create_repository": here(repository.create_repository, cloud),
-        "delete_repository": here(repository.delete_repository, cloud),
+        "delete_application": here(ours, reading.read_application, beanstalk.delete_application),
+        "create_repository": here(
+            _make_ours, site, "repository", _read_repository, repository.create_repository
+        ),
+        "delete_repository": here(ours, _read_repository, repository.delete_repository),
         "delete_image": here(repository.delete_image, cloud),
         "push_image": here(_push_image, site),
         "create_bucket": here(_create_bucket, cloud),
@@ -56,6 +63,44 @@ def actions_at(site: Site) -> dict[str, Callable[..., None]]:
         "write_record": here(_write_record, cloud),
         "delete_log_group": here(_delete_log_group, cloud),
     }
+
+
+# ------------------------------------------------------------------------------------------------------ whose it is
+
+
+class _Tagged(Protocol):
+    @property
+    def tags(self) -> Tags: ...
+
+
+_Read = Callable[[Cloud, str], _Tagged | None]
+
+
+def _make_ours(
+    site: Site, kind: str, read: _Read, make: Callable[..., None], *, name: str, **arguments: Any
+) -> None:
+    """Makes or completes it. Raises DeployError where somebody else has made one since the plan was made."""
+    found = read(site.cloud, name)
+    if found is not None and not _is_ours(site, found):
+        raise foreign(kind, name, "app or environment")
+    make(site.cloud, name=name, **arguments)
+
+
+def _delete_ours(site: Site, read: _Read, delete: Callable[..., None], *, name: str) -> None:
+    """Removes it, unless its tags now say that it is somebody else's."""
+    found = read(site.cloud, name)
+    if found is not None and not _is_ours(site, found):
+        site.say(f"{name} hasn't our tags, and stays")
+        return
+    delete(site.cloud, name=name)
+
+
+def _is_ours(site: Site, found: _Tagged) -> bool:
+    return is_ours(found.tags) and found.tags.get(APP) == site.names.application
+
+
+def _read_repository(cloud: Cloud, name: str) -> Repository | None:
+    return reading.read_repository(cloud, name, "")
 
 
 # ---------------------------------------------------------------------------------------- application, image, bundle

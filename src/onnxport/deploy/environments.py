@@ -24,7 +24,7 @@ from onnxport.deploy.images import Prepared
 from onnxport.deploy.names import Names
 from onnxport.deploy.observed import Address, Environment, Event
 from onnxport.deploy.slots import has_address
-from onnxport.deploy.tags import is_ours
+from onnxport.deploy.tags import APP, is_ours
 from onnxport.errors import DeployError
 
 _TRIES = 3
@@ -66,14 +66,20 @@ def create_environment(site: Site, *, name: str, version: str, **arguments: Any)
     try:
         beanstalk.create_environment(site.cloud, name=name, version=version, **arguments)
     except DeployError as err:
-        if "already exists" not in err.said or not _is_ours(site, name):
-            raise
+        if "already exists" not in err.said or not _is_as_asked(site, name, version):
+            raise  # somebody else's, or of another run that goes on: nothing of it is taken back
     _settled(site, name, stream, step, version=version)
 
 
-def _is_ours(site: Site, name: str) -> bool:
-    found = reading.read_environments(site.cloud, site.names.application, [name])
-    return any(each.name == name and is_ours(each.tags) for each in found)
+def _is_as_asked(site: Site, name: str, version: str) -> bool:
+    """Whether an environment is what we asked for, and only the answer was lost."""
+    found = reading.read_environment(site.cloud, name)
+    return found is not None and found.version == version and _is_ours(site, found)
+
+
+def _is_ours(site: Site, environment: Environment) -> bool:
+    tags = reading.read_tags(site.cloud, environment.arn)
+    return is_ours(tags) and tags.get(APP) == site.names.application
 
 
 def _settled(
@@ -137,6 +143,9 @@ def _gone(site: Site, name: str, stream: Stream) -> None:
 def terminate(site: Site, *, name: str) -> None:
     found = reading.read_environment(site.cloud, name)
     if found is None:
+        return
+    if found.status != "Terminating" and not _is_ours(site, found):
+        site.say(f"environment {name} hasn't our tags, and stays")
         return
     stream = _stream(site, name)
     if found.status != "Terminating":

@@ -51,15 +51,21 @@ def plan_rollback(
     moment: datetime,
     to: str | None = None,
     goes_on: bool = False,
+    half_back: bool = False,
 ) -> Plan:
     """observed: with the tags of versions. settings: for an environment that has to be made. to: a label, else the
-    version before. Raises DeployError where there is nothing to go back to.
+    version before. half_back: a rollback of ours broke off, and is gone on with. Raises DeployError where there is
+    nothing to go back to.
     """
     refuse_foreign(intent, names, observed)
     slots = find_slots(names, observed)
     back = _Back(intent, names, observed, slots, settings, moment)
     updating = next((each for each in slots.all if each.status == "Updating"), None)
-    if updating and to is None and (updating.is_abortable or not goes_on):
+    returned = back.returned(to) if half_back else None
+    if returned:
+        made = tuple(back.finish(returned))
+        title = f"finish taking {intent.name} back to version {returned.version}"
+    elif updating and to is None and (updating.is_abortable or not goes_on):
         made, title = tuple(back.abort(updating)), f"abort the update of {updating.name}"
     else:
         refuse_busy(slots, goes_on=goes_on)
@@ -87,6 +93,27 @@ class _Back:
                 resumable=True,
             )
         yield steps.abort(updating.name)
+
+    def returned(self, to: str | None) -> Environment | None:
+        """The live environment, where it has the version to go back to already, and that isn't written down."""
+        live, record = self.slots.live, self.observed.record
+        goal = to or (record.get("previous") or {}).get("version")
+        if live is None or live.version != goal or record.get("version") == goal:
+            return None
+        return live if self.observed.version(goal) else None
+
+    def finish(self, live: Environment) -> Iterator[Step]:
+        """What a rollback does after the swap, or after the update."""
+        version, other = self.observed.version(live.version), self.slots.other
+        assert version is not None
+        goal = Goal(version.label, version)
+        left = other if other and other.version == self.observed.record.get("version") else None
+        if not live.is_ready:
+            yield steps.await_ready(live.name, f"it is {live.status}")
+        yield self._verify(live.name, goal, commits=left is None)
+        if left:
+            yield from self._swap(goal, left, live.name)
+        yield self._record(goal, slot_of(self.names, live), live.platform)
 
     def goal(self, to: str | None) -> Goal:
         """The label that is named, that of the other slot, that of the record, or the next older one."""

@@ -60,14 +60,24 @@ class Journal:
 
 def unfinished(folder: Path) -> str | None:
     """The step at which the last run broke off, or None where it came to its end."""
-    lines = list(_lines(folder / NAME))
-    if not lines:
-        return None
-    last = [line for line in lines if line.get("run") == lines[-1].get("run")]
-    if any(line.get("what") == _END for line in last):
+    last = _broken_off(folder)
+    if not last:
         return None
     started = [str(line["step"]) for line in last if line.get("what") == "start"]
     return started[-1] if started else "its beginning"
+
+
+def unfinished_kind(folder: Path) -> str | None:
+    """The command whose run broke off: deploy, rollback or destroy; None where it came to its end."""
+    kinds = [line.get("kind") for line in _broken_off(folder) if line.get("what") == "begin"]
+    return str(kinds[0]) if kinds else None
+
+
+def _broken_off(folder: Path) -> list[dict[str, Any]]:
+    """The lines of the last run, or none where it came to its end."""
+    lines = list(_lines(folder / NAME))
+    last = [line for line in lines if line.get("run") == lines[-1].get("run")]
+    return [] if any(line.get("what") == _END for line in last) else last
 
 
 def _lines(path: Path) -> Iterator[dict[str, Any]]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 from onnxport.deploy import steps
 from onnxport.deploy.drift import Drift, drift
@@ -210,7 +211,7 @@ class _Change:
         if live and self._is_wanted(live):
             yield from self._finish(live, other)
             return
-        yield from _ground(self.wanted, self.observed)
+        yield from map(self._kept_if_in_use, _ground(self.wanted, self.observed))
         yield from _version_steps(self.wanted, self.observed, self.label)
         if live is None:
             yield from self._first(other)
@@ -220,6 +221,11 @@ class _Change:
             yield from self._bluegreen(live, other)
         else:
             yield from self._in_place(live, other)
+
+    def _kept_if_in_use(self, step: Step) -> Step:
+        """A role that is completed while environments stand on it isn't deleted, whatever fails later."""
+        is_there = step.arguments["name"] in {*self.observed.roles, *self.observed.profiles}
+        return replace(step, undo=None) if is_there and self.slots.all else step
 
     def _is_wanted(self, environment: Environment) -> bool:
         if environment.version != self.label:

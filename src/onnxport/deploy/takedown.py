@@ -164,7 +164,7 @@ class _Down:
                 )
 
     def _logs(self) -> Iterator[Step]:
-        for group in self.extent.log_groups if self.extent.logs else ():
+        for group in self._log_groups() if self.extent.logs else ():
             yield steps.remove(
                 "delete_log_group",
                 f"log group {group}",
@@ -173,12 +173,22 @@ class _Down:
                 name=group,
             )
 
+    def _log_groups(self) -> list[str]:
+        """Log groups have no tags: those of an environment that isn't ours aren't either."""
+        foreign = tuple(
+            self.names.log_groups(slot)
+            for slot in SLOTS
+            if (found := self.observed.environment(self.names.environment(slot)))
+            and not belongs_to(found.tags, self.intent)
+        )
+        return [group for group in self.extent.log_groups if not group.startswith(foreign)]
+
     def notes(self) -> Iterator[str]:
         found = self.observed.repository
         if found and is_ours(found.tags) and not self.extent.images:
             yield f"repository {found.name} stays, with its images; --images removes it"
-        if self.extent.log_groups and not self.extent.logs:
-            yield f"{len(self.extent.log_groups)} log groups stay in CloudWatch; --purge removes them"
+        if self._log_groups() and not self.extent.logs:
+            yield f"{len(self._log_groups())} log groups stay in CloudWatch; --purge removes them"
         if self._is_shared():
             others = _listed([each.name for each in self._others()])
             yield f"the application has other environments ({others}), so it, its versions and its images stay"
