@@ -32,6 +32,7 @@ _TERMINATION_SECONDS = 1800.0
 _GRACE = 60.0  # beyond the time that AWS itself gives an update
 _READY_SECONDS = 180.0  # until a new address is known everywhere
 _ILL_EVERY = 5.0
+_RESERVED = ("aws:", "elasticbeanstalk:")  # tags that AWS gives, and takes from nobody
 _EVIDENCE_SECONDS = 20.0  # a machine that is well answers sooner
 
 Settings = Sequence[Mapping[str, str]]
@@ -174,8 +175,9 @@ def update_version(site: Site, *, name: str, version: str, tags: Mapping[str, st
             lambda: beanstalk.update_version(site.cloud, name=name, version=version),
         )
         found = _settled(site, name, stream, step, version=version)
-    if tags != reading.read_tags(site.cloud, found.arn):
-        beanstalk.update_tags(site.cloud, arn=found.arn, tags=tags)
+    own = {key: tags[key] for key in tags if not key.startswith(_RESERVED) and key != "Name"}
+    if not own.items() <= reading.read_tags(site.cloud, found.arn).items():
+        beanstalk.update_tags(site.cloud, arn=found.arn, tags=own)
         _settled(site, name, stream, step, version=version)
 
 
