@@ -29,7 +29,7 @@ from onnxport.errors import DeployError
 
 _TRIES = 3
 _TERMINATION_SECONDS = 1800.0
-_GRACE = 60.0  # beyond the time that AWS itself gives an update
+_GRACE = 300.0  # AWS gives an update 240 s beyond the timeout; its verdict says more than ours
 _READY_SECONDS = 180.0  # until a new address is known everywhere
 _ILL_EVERY = 5.0
 _RESERVED = ("aws:", "elasticbeanstalk:")  # tags that AWS gives, and takes from nobody
