@@ -132,6 +132,7 @@ def write_base(raw: Path, folder: Path) -> int:
     """The archive, of one layer. Gives the bytes of its files."""
     root, tree = folder / "root", folder / "base.tar"
     with tarfile.open(raw) as tar:
+        tar.extraction_filter = getattr(tarfile, "tar_filter", None)  # since Python 3.11.4
         members = {member.name.removeprefix("./"): member for member in tar}
         rules = patterns()
         kept = {name for name in members if is_kept(name, rules)}
@@ -140,7 +141,7 @@ def write_base(raw: Path, folder: Path) -> int:
         kept |= licences(members, packages)
         for name in sorted(kept):
             members[name].name = name
-            tar.extract(members[name], root, filter="tar")
+            tar.extract(members[name], root)
         texts = {
             CERTIFICATES: certificates(tar, members),
             "var/lib/dpkg/status": descriptions(read(tar, members["descriptions"]), packages),

@@ -80,7 +80,8 @@ class Saved:
         """The root file system, without whiteouts being heeded."""
         for layer in self.layers:
             with tarfile.open(fileobj=io.BytesIO(layer)) as tar:
-                tar.extractall(folder, filter="tar")
+                tar.extraction_filter = getattr(tarfile, "tar_filter", None)  # since Python 3.11.4
+                tar.extractall(folder)
         folder.chmod(0o755)
         return folder
 
