@@ -149,6 +149,7 @@ def test_a_whole_life_from_deployment_to_destruction(
         assert daemon.docker("images", "--quiet") == ""
 
 
+@pytest.mark.long  # beside much else, what runs has taken minutes to end
 def test_ctrl_c_ends_what_runs(root: Path, tmp_path: Path, models: dict[str, Path]) -> None:
     for program in ("docker-registry", "nginx"):
         programs.program(program)
