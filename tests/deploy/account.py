@@ -12,7 +12,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import boto3
+import pytest
 from botocore.config import Config
+from botocore.exceptions import ClientError
 
 from tests.deploy.fake_aws.images import PASSWORD, Registry
 from tests.deploy.fake_aws.process import REGION, FakeAws
@@ -37,6 +39,14 @@ def client(fake: FakeAws, service: str, *, region: str = REGION, **more: Any) ->
         aws_secret_access_key=fake.env["AWS_SECRET_ACCESS_KEY"],
         config=Config(retries={"max_attempts": 0}, **more),
     )
+
+
+def refused(method: Any, **given: Any) -> str:
+    """Code and message with which a call is refused."""
+    with pytest.raises(ClientError) as caught:
+        method(**given)
+    error = caught.value.response["Error"]
+    return f"{error['Code']}: {error['Message']}"
 
 
 def role(fake: FakeAws, name: str, service: str, policies: Sequence[str] = ()) -> None:
@@ -194,3 +204,12 @@ class Account:
         """The messages of its events, in the order of time."""
         events = self.eb.describe_events(EnvironmentName=name, Severity=severity)["Events"]
         return [event["Message"] for event in reversed(events)]
+
+
+def standing_still(fake: FakeAws) -> Account:
+    """Versions v1 and v2, and a clock that moves only when it is told to."""
+    fake.rate(0)
+    made = Account(fake)
+    made.version("v1")
+    made.version("v2")
+    return made

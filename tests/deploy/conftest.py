@@ -13,7 +13,6 @@ import onnxport
 from tests import programs
 from tests.deploy.fake_aws.process import FakeAws
 from tests.deploy.projects import Account, Project
-from tests.deploy.servers import LiveAws
 from tests.image import bases
 
 
@@ -49,15 +48,16 @@ def _check_calls(fake: FakeAws) -> None:
 
 
 @pytest.fixture(scope="session")
-def _running_live(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LiveAws]:
+def _running_live(tmp_path_factory: pytest.TempPathFactory) -> Iterator[FakeAws]:
     programs.program("docker-registry")
-    with LiveAws(tmp_path_factory.mktemp("live-aws")) as fake:
+    programs.program("nginx")
+    with FakeAws(tmp_path_factory.mktemp("live-aws"), live=True) as fake:
         yield fake
 
 
 @pytest.fixture
-def live_aws(_running_live: LiveAws) -> Iterator[LiveAws]:
-    """The fake as new, with machines: the model of a deployed image answers at the environment's CNAME."""
+def live_aws(_running_live: FakeAws) -> Iterator[FakeAws]:
+    """The fake as new, with instances: the model of a deployed image answers at the environment's CNAME."""
     _running_live.reset()
     yield _running_live
     _check_calls(_running_live)
@@ -77,12 +77,12 @@ def models(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
 
 
 @pytest.fixture
-def project(tmp_path: Path, live_aws: LiveAws, models: dict[str, Path], root: Path) -> Project:
+def project(tmp_path: Path, live_aws: FakeAws, models: dict[str, Path], root: Path) -> Project:
     """A folder with version 1.0 of the model, an onnxport.toml and a key."""
     return Project(tmp_path, live_aws, models, bases.slim(root))
 
 
 @pytest.fixture
-def account(live_aws: LiveAws) -> Account:
+def account(live_aws: FakeAws) -> Account:
     """What is in the account."""
     return Account(live_aws)

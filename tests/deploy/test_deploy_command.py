@@ -11,8 +11,8 @@ from typing import Any
 import boto3
 import pytest
 
+from tests.deploy.fake_aws.process import FakeAws
 from tests.deploy.projects import EMPTY, Account, Project
-from tests.deploy.servers import LiveAws
 
 WRITES = ("Create", "Update", "Delete", "Put", "Swap", "Terminate", "Attach", "Add", "Batch")
 
@@ -41,7 +41,7 @@ def test_first_deployment_next_version_and_nothing_to_change(
 
 
 def test_the_plan_comes_first_and_a_dry_run_changes_nothing(
-    project: Project, account: Account, live_aws: LiveAws
+    project: Project, account: Account, live_aws: FakeAws
 ) -> None:
     done = project.run("deploy", "--dry-run")
     assert done.code == 0
@@ -75,7 +75,7 @@ def test_without_yes_and_without_a_terminal_nothing_happens(
 
 
 def test_only_hashes_of_keys_are_deployed_and_they_open_the_door(
-    project: Project, account: Account, live_aws: LiveAws
+    project: Project, account: Account, live_aws: FakeAws
 ) -> None:
     url = project.deploy()["url"]
     settings = account.settings("iris-blue")
@@ -160,7 +160,7 @@ def test_ctrl_c_leaves_a_state_from_which_deploy_goes_on(
 
 @pytest.mark.long
 def test_expired_credentials_half_way_take_nothing_back(
-    project: Project, account: Account, live_aws: LiveAws
+    project: Project, account: Account, live_aws: FakeAws
 ) -> None:
     live_aws.script("expired_credentials", operation="DescribeEvents", times=1)
     done = project.run("deploy", "--yes")
@@ -171,7 +171,6 @@ def test_expired_credentials_half_way_take_nothing_back(
     assert project.served(project.deploy()["url"]) == "1.0"
 
 
-@pytest.mark.long
 @pytest.mark.parametrize(
     "operation",
     [
@@ -183,7 +182,7 @@ def test_expired_credentials_half_way_take_nothing_back(
     ],
 )
 def test_an_answer_that_is_lost_is_no_failure(
-    project: Project, account: Account, live_aws: LiveAws, operation: str
+    project: Project, account: Account, live_aws: FakeAws, operation: str
 ) -> None:
     if operation in ("SwapEnvironmentCNAMEs", "TerminateEnvironment"):
         project.deploy()
@@ -209,7 +208,7 @@ def test_an_answer_that_is_lost_is_no_failure(
     ],
 )
 def test_a_first_deployment_that_fails_leaves_nothing(
-    project: Project, account: Account, live_aws: LiveAws, fail: str, sentence: str
+    project: Project, account: Account, live_aws: FakeAws, fail: str, sentence: str
 ) -> None:
     live_aws.script(fail)
     done = project.run("deploy", "--yes")
@@ -227,7 +226,7 @@ def test_a_first_deployment_that_fails_leaves_nothing(
     ],
 )
 def test_an_update_that_fails_leaves_the_live_one_alone(
-    project: Project, account: Account, live_aws: LiveAws, fail: str
+    project: Project, account: Account, live_aws: FakeAws, fail: str
 ) -> None:
     url = project.deploy()["url"]
     before = account.inventory()
@@ -242,7 +241,7 @@ def test_an_update_that_fails_leaves_the_live_one_alone(
 
 @pytest.mark.long
 def test_a_swap_that_is_refused_leaves_the_live_one_alone(
-    project: Project, account: Account, live_aws: LiveAws
+    project: Project, account: Account, live_aws: FakeAws
 ) -> None:
     url = project.deploy()["url"]
     project.use("2.0")
@@ -306,7 +305,7 @@ def test_bad_input_is_one_sentence_and_nothing_is_made(
 def test_what_aws_refuses_while_looking(
     project: Project,
     account: Account,
-    live_aws: LiveAws,
+    live_aws: FakeAws,
     fail: str,
     how: dict[str, object],
     sentence: str,
@@ -320,7 +319,7 @@ def test_what_aws_refuses_while_looking(
 
 
 def test_things_of_our_names_that_are_not_ours_are_never_touched(
-    project: Project, account: Account, live_aws: LiveAws
+    project: Project, account: Account, live_aws: FakeAws
 ) -> None:
     """Each is found in its turn; none is changed, and nothing else is made."""
     eb, ecr, iam = (account.client(name) for name in ("elasticbeanstalk", "ecr", "iam"))
@@ -405,7 +404,7 @@ def test_a_role_that_is_named_is_used_as_it_is(project: Project, account: Accoun
 
 
 def test_settings_and_version_go_in_two_updates(
-    project: Project, account: Account, live_aws: LiveAws
+    project: Project, account: Account, live_aws: FakeAws
 ) -> None:
     project.deploy("--strategy", "immutable")
     project.use("2.0")

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
+from tests.deploy.fake_aws.process import FakeAws
 from tests.deploy.projects import EMPTY, Account, Project
-from tests.deploy.servers import LiveAws
 
 
 def test_everything_goes_and_is_looked_for_again(project: Project, account: Account) -> None:
@@ -86,7 +86,7 @@ def test_another_environment_of_the_application_keeps_what_it_stands_on(
 
 @pytest.mark.long
 def test_what_aws_leaves_behind_is_told(
-    project: Project, account: Account, live_aws: LiveAws
+    project: Project, account: Account, live_aws: FakeAws
 ) -> None:
     project.deploy()
     live_aws.script("security_group_left")

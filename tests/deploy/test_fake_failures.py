@@ -5,10 +5,9 @@ from __future__ import annotations
 import json
 import urllib.error
 import urllib.request
-from typing import Any
 
 import pytest
-from botocore.exceptions import BotoCoreError, ClientError
+from botocore.exceptions import BotoCoreError
 
 from tests.deploy.account import (
     DOCKER,
@@ -20,8 +19,10 @@ from tests.deploy.account import (
     bundle,
     client,
     push,
+    refused,
     role,
     setting,
+    standing_still,
     zipped,
 )
 from tests.deploy.fake_aws.process import FakeAws
@@ -32,19 +33,7 @@ COMMAND = "aws:elasticbeanstalk:command"
 
 @pytest.fixture
 def account(fake_aws: FakeAws) -> Account:
-    """Versions v1 and v2, and a clock that stands still."""
-    fake_aws.rate(0)
-    made = Account(fake_aws)
-    made.version("v1")
-    made.version("v2")
-    return made
-
-
-def refused(method: Any, **given: Any) -> str:
-    with pytest.raises(ClientError) as caught:
-        method(**given)
-    error = caught.value.response["Error"]
-    return f"{error['Code']}: {error['Message']}"
+    return standing_still(fake_aws)
 
 
 # ------------------------------------------------------------------------------------------------ on request: calls

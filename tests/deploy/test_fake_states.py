@@ -6,9 +6,17 @@ import urllib.request
 from typing import Any
 
 import pytest
-from botocore.exceptions import ClientError
 
-from tests.deploy.account import DOCKER, ENVIRONMENT, LAUNCH, Account, client, setting
+from tests.deploy.account import (
+    DOCKER,
+    ENVIRONMENT,
+    LAUNCH,
+    Account,
+    client,
+    refused,
+    setting,
+    standing_still,
+)
 from tests.deploy.fake_aws.process import FakeAws
 
 COMMAND = "aws:elasticbeanstalk:command"
@@ -17,19 +25,7 @@ ASG = "aws:autoscaling:asg"
 
 @pytest.fixture
 def account(fake_aws: FakeAws) -> Account:
-    """Versions v1 and v2, and a clock that stands still."""
-    fake_aws.rate(0)
-    made = Account(fake_aws)
-    made.version("v1")
-    made.version("v2")
-    return made
-
-
-def refused(method: Any, **given: Any) -> str:
-    with pytest.raises(ClientError) as caught:
-        method(**given)
-    error = caught.value.response["Error"]
-    return f"{error['Code']}: {error['Message']}"
+    return standing_still(fake_aws)
 
 
 def test_a_launch_is_ready_before_it_is_green(account: Account) -> None:

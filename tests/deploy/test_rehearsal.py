@@ -36,7 +36,7 @@ class Rehearsal(FakeAws):
         words += ["--port", str(_free_port()), "--variables", str(self.variables)]
         self._process = subprocess.Popen(
             children.tied([sys.executable, str(root / "tools" / "fake_aws.py"), *words]),
-            env=dict(environ),
+            env={**environ, "PYTHONFAULTHANDLER": "1"},
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
@@ -65,7 +65,12 @@ class Rehearsal(FakeAws):
     def interrupt(self) -> int:
         """Ctrl-C, and the exit code."""
         self._process.send_signal(signal.SIGINT)
-        return self._process.wait(timeout=120)
+        try:
+            return self._process.wait(timeout=120)
+        except subprocess.TimeoutExpired:
+            self._process.send_signal(signal.SIGABRT)  # tells where each of its threads is
+            self._reader.join(timeout=10)
+            raise AssertionError("Ctrl-C doesn't end it:\n" + "".join(self.log)) from None
 
 
 def _free_port() -> int:
@@ -149,7 +154,6 @@ def test_a_whole_life_from_deployment_to_destruction(
         assert daemon.docker("images", "--quiet") == ""
 
 
-@pytest.mark.long  # beside much else, what runs has taken minutes to end
 def test_ctrl_c_ends_what_runs(root: Path, tmp_path: Path, models: dict[str, Path]) -> None:
     for program in ("docker-registry", "nginx"):
         programs.program(program)

@@ -7,8 +7,8 @@ import time
 
 import pytest
 
+from tests.deploy.fake_aws.process import FakeAws
 from tests.deploy.projects import Account, Project
-from tests.deploy.servers import LiveAws
 
 
 def test_back_and_forth_without_a_kept_environment(project: Project, account: Account) -> None:
@@ -65,7 +65,7 @@ def test_a_version_may_be_named(project: Project, account: Account) -> None:
 
 @pytest.mark.long
 def test_an_update_that_goes_on_is_aborted(
-    project: Project, account: Account, live_aws: LiveAws
+    project: Project, account: Account, live_aws: FakeAws
 ) -> None:
     url = project.deploy("--strategy", "immutable")["url"]
     project.use("2.0")

@@ -9,8 +9,8 @@ import pytest
 from onnxport.deploy.diagnosis import SIGNATURES, diagnose, remedy_for
 from onnxport.deploy.logs import parse_since
 from onnxport.errors import SettingsError
+from tests.deploy.fake_aws.process import FakeAws
 from tests.deploy.projects import Account, Project
-from tests.deploy.servers import LiveAws
 
 
 def test_before_and_after_a_deployment(project: Project) -> None:
@@ -48,7 +48,7 @@ def test_drift_between_the_intent_and_what_runs(project: Project, account: Accou
     assert "the model file here is" in drift
 
 
-def make_ill(account: Account, live_aws: LiveAws) -> None:
+def make_ill(account: Account, live_aws: FakeAws) -> None:
     """Somebody deploys by hand, and the container answers 502 from then on."""
     live_aws.script("bad_gateway")
     [label] = account.versions()
@@ -60,7 +60,7 @@ def make_ill(account: Account, live_aws: LiveAws) -> None:
 
 @pytest.mark.long
 def test_an_environment_that_is_ill_tells_why(
-    project: Project, account: Account, live_aws: LiveAws
+    project: Project, account: Account, live_aws: FakeAws
 ) -> None:
     project.deploy()
     make_ill(account, live_aws)
@@ -103,7 +103,7 @@ def test_the_machines_last_lines_where_nothing_is_streamed(project: Project) -> 
 
 
 def test_known_troubles_are_named_with_what_helps(
-    project: Project, account: Account, live_aws: LiveAws
+    project: Project, account: Account, live_aws: FakeAws
 ) -> None:
     project.deploy()
     assert "no known trouble" in project.run("logs", "--diagnose").stdout

@@ -148,9 +148,15 @@ def terminate(site: Site, *, name: str) -> None:
     if found.status != "Terminating" and not _is_ours(site, found):
         site.say(f"environment {name} hasn't our tags, and stays")
         return
+
+    def end() -> None:
+        """Unless it ends already: a call whose answer was lost is taken for one that is to be made again."""
+        now = reading.read_environment(site.cloud, name)
+        if now is not None and now.status != "Terminating":
+            beanstalk.terminate(site.cloud, name=name)
+
     stream = _stream(site, name)
-    if found.status != "Terminating":
-        _call_when_ready(site, name, stream, lambda: beanstalk.terminate(site.cloud, name=name))
+    _call_when_ready(site, name, stream, end)
     _gone(site, name, stream)
 
 

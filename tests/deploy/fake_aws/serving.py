@@ -61,6 +61,10 @@ def serving(
     class Handler(MotoRequestHandler):
         protocol_version = "HTTP/1.1"
 
+        def connection_dropped(self, *_: object) -> None:
+            """Werkzeug would wait for the next request, and the caller for this one's answer."""
+            self.close_connection = True
+
     server = make_server("127.0.0.1", port, front, threaded=True, request_handler=Handler)
     world.url = f"http://127.0.0.1:{server.server_port}"
     with _in_a_thread(server), _ticking(world):
