@@ -4,11 +4,20 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections.abc import Sequence
+from functools import cache
 
 from onnxport.server import board as at
 from onnxport.server.board import ROWS, SECONDS, Board
 from onnxport.server.exposition import OPENMETRICS, PLAIN, wants_openmetrics, write
 from onnxport.server.families import families
+
+
+@cache
+def _own_version() -> str:
+    """Read when it is first asked for: it takes longer than a server has before its first answer."""
+    from importlib.metadata import version
+
+    return version("onnxport")
 
 
 class Metrics:
@@ -86,10 +95,6 @@ class Metrics:
     def render(self, accept: str = "") -> tuple[bytes, str]:
         """The figures of all workers, and their media type. accept: the request's Accept header."""
         openmetrics = wants_openmetrics(accept)
-        from importlib.metadata import (
-            version,
-        )  # takes longer than a server has before its first answer
-
-        info = self._info | {"onnxport": version("onnxport")}
+        info = self._info | {"onnxport": _own_version()}
         told = families(self._board.sums(), self._board.processes(), info)
         return write(told, openmetrics=openmetrics), OPENMETRICS if openmetrics else PLAIN
