@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -60,15 +61,24 @@ class Project:
 
     def __init__(self, folder: Path, aws: FakeAws, models: dict[str, Path], base: Path) -> None:
         self.folder, self.aws, self._models = folder, aws, models
-        self._cache = base.parent / "image-cache"  # that of the tests of images, too
+        self.cache = base.parent / "image-cache"  # that of the tests of images, too
         self.toml = folder / "onnxport.toml"
         self.toml.write_text(_TOML.format(region=REGION, base=base))
+        self._base = base
         self.use("1.0")
         assert self.run("deploy", "--init").code == 0
 
     def use(self, version: str) -> None:
         """Takes another version of the model."""
         (self.folder / "iris.onnx").write_bytes(self._models[version].read_bytes())
+
+    def copy(self, folder: Path) -> Project:
+        """The same intent and key in another folder, as on another machine."""
+        folder.mkdir()
+        shutil.copy(self.folder / "onnxport.key", folder)
+        made = Project(folder, self.aws, self._models, self._base)
+        shutil.copy(self.toml, folder)
+        return made
 
     def configure(self, text: str) -> None:
         """More lines at the end of onnxport.toml."""
@@ -90,7 +100,7 @@ class Project:
             cwd=self.folder,
             env={
                 **os.environ,
-                "XDG_CACHE_HOME": str(self._cache),
+                "XDG_CACHE_HOME": str(self.cache),
                 **self.aws.env,
                 **(env or {}),
             },

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import re
 import signal
+import time
+import tomllib
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import boto3
@@ -193,6 +197,14 @@ def test_an_answer_that_is_lost_is_no_failure(
     assert len(account.environments()) == 1
 
 
+@pytest.mark.parametrize("operation", ["CreateApplication", "CreateEnvironment"])
+def test_a_role_that_is_not_known_everywhere_yet_is_waited_for(
+    project: Project, live_aws: FakeAws, operation: str
+) -> None:
+    live_aws.script("role_unknown", operation=operation)
+    assert project.served(project.deploy()["url"]) == "1.0"
+
+
 # ------------------------------------------------------------------------------------------------------ taken back
 
 
@@ -237,6 +249,23 @@ def test_an_update_that_fails_leaves_the_live_one_alone(
     assert "taken back" in done.stderr
     assert account.inventory() == before
     assert project.served(url) == "1.0"
+
+
+def test_what_turns_ill_after_the_swap_is_swapped_back(
+    project: Project, account: Account, live_aws: FakeAws
+) -> None:
+    url = project.deploy()["url"]
+    before = account.inventory()
+    live_aws.script("ill_after_swap", environment="iris-green")
+    project.use("2.0")
+    done = project.run("deploy", "--yes")
+    assert done.code == 1
+    assert "HTTP 5xx" in done.sentence
+    assert "taken back: swap back to iris-blue" in done.stderr
+    assert account.inventory() == before
+    assert project.served(url) == "1.0"
+    project.deploy()
+    assert project.served(url) == "2.0"
 
 
 @pytest.mark.long
@@ -464,3 +493,54 @@ def test_init_asks_nothing_and_needs_no_credentials(project: Project) -> None:
     exported = project.run("deploy", "--export", "cloudformation", env=nobody)
     assert "AWS::ElasticBeanstalk::Environment" in exported.stdout
     assert boto3.__name__ not in exported.stderr
+
+
+def test_init_writes_the_flags_down(project: Project, tmp_path: Path) -> None:
+    for path in ("onnxport.toml", "onnxport.key"):
+        (project.folder / path).unlink()
+    given = ("--region", "eu-west-3", "--watch", "120", "--keep")
+    assert project.run("deploy", "--init", *given).code == 0
+    written = tomllib.loads((project.folder / "onnxport.toml").read_text())
+    assert written["region"] == "eu-west-3"
+    assert (written["update"]["watch"], written["update"]["keep"]) == (120, True)
+    refusals: tuple[tuple[tuple[str, ...], str], ...] = (
+        (("--region", "eu-west-2"), "is here already, and --init changes no file"),
+        (("--file", "other.toml"), "--init writes onnxport.toml, not other.toml"),
+        (("iris.onnx",), "--init needs no model"),
+    )
+    for words, sentence in refusals:
+        refused = project.run("deploy", "--init", *words)
+        assert refused.code in (1, 2)
+        assert sentence in refused.sentence
+    assert sorted(path.name for path in tmp_path.glob("*.toml")) == ["onnxport.toml"]
+
+
+def test_a_plan_in_a_log_holds_no_hashes_of_keys(project: Project) -> None:
+    dry = project.run("deploy", "--dry-run", "--json")
+    digest = hashlib.sha256(project.key.encode()).hexdigest()
+    assert "ONNXPORT_API_KEY_HASHES" in dry.stdout
+    assert digest not in dry.stdout
+    assert project.key not in dry.stdout
+
+
+def test_the_newest_platform_comes_with_the_next_deployment(
+    project: Project, account: Account
+) -> None:
+    """Somebody has put the live environment on an old one; `status` shows it, and `deploy` mends it."""
+    url = project.deploy()["url"]
+    newest = account.environments()["iris-blue"]["PlatformArn"]
+    eb = account.client("elasticbeanstalk")
+    old = next(
+        name
+        for name in eb.list_available_solution_stacks()["SolutionStacks"]
+        if "2023" in name and name.endswith("running Docker") and newest.split("/")[-1] not in name
+    )
+    eb.update_environment(EnvironmentName="iris-blue", SolutionStackName=old)
+    eb.close()
+    while account.environments()["iris-blue"]["Status"] != "Ready":
+        time.sleep(0.2)
+    assert "is the newest" in project.run("status").stdout
+    told = project.deploy("--strategy", "immutable")
+    assert "update_platform" in [step["action"] for step in told["plan"]["steps"]]
+    assert account.environments()["iris-blue"]["PlatformArn"] == newest
+    assert project.served(url) == "1.0"

@@ -57,9 +57,11 @@ def test_what_others_made_beside_ours_stays(project: Project, account: Account) 
     done = project.run("destroy", "--yes", "--images", "--purge")
     assert done.code == 0, done.stderr
     assert "versions without our tags stay" in done.stdout
+    assert "role onnxport-iris-eu-central-1-eb stays with the application" in done.stdout
     assert account.inventory() == {
         **EMPTY,
         "applications": ["iris"],
+        "roles": ["onnxport-iris-eu-central-1-eb"],
         "versions": ["theirs"],
         "objects": ["onnxport/other/versions/v.zip", "theirs.zip"],
     }
@@ -67,7 +69,6 @@ def test_what_others_made_beside_ours_stays(project: Project, account: Account) 
         client.close()
 
 
-@pytest.mark.long
 def test_another_environment_of_the_application_keeps_what_it_stands_on(
     project: Project, account: Account
 ) -> None:
@@ -77,6 +78,7 @@ def test_another_environment_of_the_application_keeps_what_it_stands_on(
     done = project.run("destroy", "--yes", "--images")
     assert done.code == 0, done.stderr
     assert "other environments (iris-two-blue)" in done.stdout
+    assert "role onnxport-iris-eu-central-1-eb stays with the application" in done.stdout
     assert list(account.environments()) == ["iris-two-blue"]
     assert project.served(two.told["url"]) == "1.0"
     last = project.run("destroy", "--yes", "--images", "--environment", "iris-two")

@@ -133,3 +133,15 @@ def test_a_journal_that_cannot_be_written_stops_before_anything_is_done(tmp_path
     (tmp_path / ".onnxport").write_text("a file where a folder should be")
     with pytest.raises(SettingsError, match="journal"):
         World().run(tmp_path / ".onnxport", step("a"))
+
+
+def test_one_run_at_a_time(tmp_path: Path) -> None:
+    told = plan(step("a"))
+    with Journal(tmp_path, told) as journal:
+        journal.write("start", step="a", number=1)
+        assert unfinished(tmp_path) is None  # it is going on, and hasn't broken off
+        with pytest.raises(DeployError, match=r"another run is going on.*wait until it has ended"):
+            Journal(tmp_path, told)
+    assert unfinished(tmp_path) == "a"
+    with Journal(tmp_path, told) as journal:
+        journal.end()

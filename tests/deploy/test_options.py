@@ -69,10 +69,6 @@ def test_the_settings_of_the_defaults() -> None:
         ("aws:elasticbeanstalk:command", "Timeout"): "1200",
         ("aws:elasticbeanstalk:environment", "EnvironmentType"): "SingleInstance",
         ("aws:elasticbeanstalk:environment", "ServiceRole"): "service",
-        ("aws:elasticbeanstalk:environment:process:default", "HealthCheckPath"): "/health/ready",
-        ("aws:elasticbeanstalk:environment:process:default", "MatcherHTTPCode"): "200",
-        ("aws:elasticbeanstalk:environment:process:default", "Port"): "80",
-        ("aws:elasticbeanstalk:environment:process:default", "Protocol"): "HTTP",
         ("aws:elasticbeanstalk:healthreporting:system", "ConfigDocument"): (
             '{"Rules":{"Environment":{"Application":{"ApplicationRequests4xx":{"Enabled":false}},'
             '"ELB":{"ELBRequests4xx":{"Enabled":false}}}},"Version":1}'
@@ -91,6 +87,10 @@ def test_what_a_load_balancer_adds() -> None:
     assert told["443 Protocol"] == "HTTPS"
     assert told["443 SSLPolicy"].startswith("ELBSecurityPolicy-TLS13-1-2")
     assert told["loadbalancer IdleTimeout"] == "60"
+    assert told["default HealthCheckPath"] == "/health/ready"
+    assert told["default MatcherHTTPCode"] == "200"
+    assert told["default Port"] == "80"
+    assert told["default StickinessEnabled"] == "false"
     assert told["trigger MeasureName"] == "CPUUtilization"
     assert told["trigger Unit"] == "Percent"
     assert told["asg MaxSize"] == "4"

@@ -14,7 +14,7 @@ ADD = Step(
     "iris 1.0",
     {"label": "v-1"},
     ("eb:CreateApplicationVersion", "s3:GetObject"),
-    Undo("delete_version", {"label": "v-1"}, "delete version v-1"),
+    Undo("delete_version", {"label": "v-1"}, "delete version v-1", ("eb:Delete", "s3:GetObject")),
 )
 REMOVE = Step("terminate", "terminate environment iris-green", "remove", "", permissions=("eb:T",))
 
@@ -47,6 +47,15 @@ def test_permissions_are_named_once_and_by_service() -> None:
     told = plan(ADD, ADD, LOOK)
     assert told.permissions == ("eb:CreateApplicationVersion", "eb:Describe", "s3:GetObject")
     assert "  eb: CreateApplicationVersion, Describe" in list(told.lines())
+
+
+def test_permissions_of_taking_back_are_told_apart() -> None:
+    told = plan(ADD, LOOK)
+    assert told.permissions_to_undo == ("eb:Delete",)
+    text = "\n".join(told.lines())
+    assert "taking them back, should one fail, needs as well:\n  eb: Delete\n" in text
+    assert told.to_json()["permissions_to_undo"] == ["eb:Delete"]
+    assert plan(LOOK).permissions_to_undo == ()
 
 
 def test_what_beanstalk_does_in_our_name_is_told_apart() -> None:

@@ -183,8 +183,9 @@ def test_an_update_by_bluegreen_goes_through_the_other_slot() -> None:
     assert not verify.commits
     assert watch.commits
     assert point.undo is not None
-    assert point.undo.arguments == {"name": "iris-green", "former": "iris-blue"}
-    assert terminate.arguments == {"name": "iris-green"}
+    assert point.arguments["version"] == create.arguments["version"]
+    assert point.undo.arguments == {"name": "iris-green", "former": "iris-blue", "version": None}
+    assert terminate.arguments == {"name": "iris-green", "idle": True}
 
 
 def test_kept_slots_stay_and_are_used_again() -> None:
@@ -226,13 +227,50 @@ def test_what_broke_off_is_gone_on_with(found: list[Environment], expected: list
     assert actions(plan(observed)) == expected
 
 
+def test_each_deployment_takes_the_newest_platform() -> None:
+    old = PLATFORM.replace("4.10.1", "4.9.2")
+    live = replace(environment("blue", LIVE), platform=old)
+    told = plan(with_environments(live))
+    assert actions(told)[:2] == ["create_environment", "verify"]
+    assert told.steps[0].arguments["platform"] == PLATFORM
+    assert any("offers platform 4.10.1, and iris-blue is on 4.9.2" in note for note in told.notes)
+
+    in_place = replace(INTENT, update=Update(strategy="immutable"))
+    live = replace(environment("blue", LIVE, OLD, intent=in_place), platform=old)
+    told = plan(with_environments(live), in_place)
+    assert actions(told)[0] == "update_platform"
+    assert told.steps[0].title == "put iris-blue on platform 4.10.1"
+    assert told.steps[0].undo is not None
+    assert told.steps[0].undo.arguments == {"name": "iris-blue", "platform": old}
+    assert told.steps[-1].arguments["record"]["platform"] == PLATFORM
+
+    keep = replace(INTENT, update=Update(keep=True))
+    idle = replace(environment("green", IDLE, "v-0"), platform=old)
+    told = plan(with_environments(environment("blue", LIVE, OLD), idle), keep)
+    assert actions(told)[:2] == ["terminate", "create_environment"]
+    assert told.steps[0].changes == "the idle environment has platform 4.9.2"
+
+
+def test_a_platform_by_its_name_is_the_one_of_its_number() -> None:
+    named = "64bit Amazon Linux 2023 v4.10.1 running Docker"
+    live = replace(environment("blue", LIVE), platform=named)
+    assert actions(plan(with_environments(live))) == ["verify"]
+
+
 def test_a_first_deployment_that_broke_off() -> None:
     launching = with_environments(environment("blue", LIVE, status="Launching"), record={})
     told = plan(launching)
     assert actions(told) == ["await_ready", "verify", "write_record"]
     assert told.steps[0].undo is not None
     other = with_environments(environment("blue", LIVE, OLD, status="Launching"), record={})
-    assert actions(plan(other))[:2] == ["terminate", "create_environment"]
+    assert actions(plan(other, goes_on=True))[:2] == ["terminate", "create_environment"]
+
+
+def test_what_another_run_launches_is_left_to_it() -> None:
+    found = [environment("blue", LIVE, OLD), environment("green", IDLE, "v-0", status="Launching")]
+    with pytest.raises(DeployError, match="iris-green is Launching; another run has begun that"):
+        plan(with_environments(*found))
+    assert actions(plan(with_environments(*found), goes_on=True))[0] == "terminate"
 
 
 def test_a_slot_that_is_still_going_is_waited_for() -> None:
@@ -252,7 +290,7 @@ def test_an_address_that_a_going_environment_holds_is_not_taken() -> None:
     [
         ("ServiceRole", "arn:aws:iam::123456789012:role/x/onnxport-iris-eu-central-1-eb", False),
         ("ServiceRole", "arn:aws:iam::123456789012:role/another", True),
-        ("MatcherHTTPCode", "201", True),
+        ("HealthCheckSuccessThreshold", "Severe", True),
         ("ConfigDocument", "{}", True),
     ],
 )

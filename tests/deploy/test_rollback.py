@@ -18,7 +18,9 @@ def test_back_and_forth_without_a_kept_environment(project: Project, account: Ac
     assert project.served(url) == "2.0"
     done = project.run("rollback", "--yes", "--json")
     assert done.code == 0, done.stderr
-    assert "create_environment" in [step["action"] for step in done.told["plan"]["steps"]]
+    steps = {step["action"]: step for step in done.told["plan"]["steps"]}
+    assert "create_environment" in steps
+    assert "whose file isn't here for golden requests" in steps["verify"]["changes"]
     assert project.served(url) == "1.0"
     assert len(account.environments()) == 1
     assert project.run("rollback", "--yes").code == 0  # back from going back
@@ -100,8 +102,27 @@ def test_with_nothing_before_it_says_so(project: Project) -> None:
     assert "no version before" in first.sentence
 
 
+def test_a_rollback_that_is_killed_after_the_swap_goes_back_no_further(
+    project: Project, account: Account
+) -> None:
+    url = project.deploy()["url"]
+    for version in ("2.0", "3.0"):
+        project.use(version)
+        project.deploy()
+    assert project.stop_at("done: swap", "rollback", "--yes") is not None
+    assert project.served(url) == "2.0"
+    told = project.run("status")
+    assert "the last `onnxport rollback` broke off" in told.stderr
+    again = project.run("rollback", "--yes")
+    assert again.code == 0, again.stderr
+    assert project.served(url) == "2.0"
+    assert len(account.environments()) == 1
+
+
 @pytest.mark.long
-def test_a_rollback_that_is_killed_goes_on(project: Project, account: Account) -> None:
+def test_a_rollback_that_is_killed_may_be_followed_by_a_deployment(
+    project: Project, account: Account
+) -> None:
     url = project.deploy()["url"]
     project.use("2.0")
     project.deploy()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -45,6 +46,12 @@ if TYPE_CHECKING:
     help="Print the intent as a template of another tool, and do no more.",
 )
 @click.option("--preflight", is_flag=True, help="Check all that can be checked, and do no more.")
+@click.option(
+    "--skip",
+    multiple=True,
+    metavar="ID",
+    help="A check of the preflight that may fail, such as P37; can be given several times.",
+)
 @DRY_RUN
 @YES_OPTION
 @JSON_OPTION
@@ -55,6 +62,7 @@ def deploy(
     init: bool,
     export: str | None,
     preflight: bool,
+    skip: tuple[str, ...],
     dry_run: bool,
     yes: bool,
     as_json: bool,
@@ -67,14 +75,15 @@ def deploy(
     with; what fails is taken back.
     """
     if init:
-        return _init(file.resolve().parent)
+        return _init(file, model_file, flags)
     if model_file is not None:
         flags["model"] = str(model_file.resolve())
     told = read_told(file, flags)
+    skipped = preflighting.known_ids(skip)
     if export:
         return _export(told)
     if preflight:
-        return preflighting.preflight(told, as_json=as_json)
+        return preflighting.preflight(told, as_json=as_json, skipped=skipped)
     with reporting() as reporter:
         case = _case(told, reporter)
         plan, complaint = _priced(_plan(case), told.intent)
@@ -82,7 +91,7 @@ def deploy(
     if complaint:
         raise DeployError(complaint)
     if not plan.is_harmless:
-        _look(case)
+        _look(case, skipped)
     if dry_run:
         return 0
     if not plan.is_harmless:
@@ -93,10 +102,19 @@ def deploy(
     return 0
 
 
-def _init(folder: Path) -> int:
+def _init(file: Path, model_file: Path | None, flags: Mapping[str, Any]) -> int:
+    from onnxport.deploy.intent import FILE_NAME
     from onnxport.deploy.starting import init
 
-    started = init(folder)
+    if file.name != FILE_NAME:
+        raise click.UsageError(
+            f"--init writes {FILE_NAME}, not {file.name}; copy it under another name afterwards"
+        )
+    if model_file is not None:
+        raise click.UsageError(
+            "--init needs no model; leave it out, or name the file with --model, which is written down"
+        )
+    started = init(file.resolve().parent, flags)
     for name in started.made:
         click.echo(f"wrote {name}")
     for name in started.kept:
@@ -159,12 +177,14 @@ def _case(told: Told, reporter: Reporter) -> _Case:
 
 
 def _plan(case: _Case) -> Plan:
-    from onnxport.deploy.journal import unfinished
+    from onnxport.deploy.journal import unfinished, unfinished_kind
     from onnxport.deploy.planner import plan_deploy
 
-    broken_at = unfinished(case.told.state)
+    broken_at, kind = unfinished(case.told.state), unfinished_kind(case.told.state)
     if broken_at:
-        say(f"the last run broke off at {broken_at!r}; this one goes on from what is there")
+        say(
+            f"the last `onnxport {kind}` broke off at {broken_at!r}; this run goes on from what is there"
+        )
     return plan_deploy(case.wanted, case.observed, goes_on=broken_at is not None)
 
 
@@ -177,7 +197,7 @@ def _priced(plan: Plan, intent: Intent) -> tuple[Plan, str | None]:
     return dataclasses.replace(plan, cost=told.to_json(), cost_lines=tuple(told.lines())), complaint
 
 
-def _look(case: _Case) -> None:
+def _look(case: _Case, skipped: frozenset[str]) -> None:
     """Raises DeployError for what would fail later."""
     with reporting() as reporter:
         preflighting.look_before(
@@ -187,6 +207,7 @@ def _look(case: _Case) -> None:
             cloud=case.cloud,
             observed=case.observed,
             reporter=reporter,
+            skipped=skipped,
         )
 
 
@@ -200,7 +221,7 @@ def _run(case: _Case, plan: Plan) -> None:
         cloud=case.cloud,
         names=case.wanted.names,
         live=case.observed.live,
-        timeout=case.told.intent.update.timeout,
+        timeout=case.told.intent.longest_update,
         say=case.reporter.say,
         tell_event=case.reporter.event,
         model=case.model,

@@ -24,7 +24,7 @@ def status(as_json: bool, file: Path, **flags: Any) -> int:
     The exit code is 0 where the live environment is well.
     """
     from onnxport.deploy.aws.session import Cloud
-    from onnxport.deploy.journal import unfinished
+    from onnxport.deploy.journal import unfinished, unfinished_kind
     from onnxport.deploy.status import read_status
     from onnxport.modelfile import read_model_file
 
@@ -43,7 +43,10 @@ def status(as_json: bool, file: Path, **flags: Any) -> int:
     else:
         click.echo("\n".join(found.lines()))
     if broken_at:
-        say(f"the last run broke off at {broken_at!r}; `onnxport deploy` goes on from there")
+        kind = unfinished_kind(told.state)
+        say(
+            f"the last `onnxport {kind}` broke off at {broken_at!r}; the same command goes on from there"
+        )
     return 0 if found.is_well else FAILED
 
 

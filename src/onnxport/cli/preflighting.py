@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -29,14 +29,32 @@ _ALONE = "`onnxport deploy --preflight` has an engine try it"
 _OUTCOMES: tuple[Outcome, ...] = ("ok", "warning", "failed", "skipped")
 
 
-def preflight(told: Told, *, as_json: bool) -> int:
-    """Makes all checks with what is there: without credentials, a model or an engine, those that need none."""
+def known_ids(given: Iterable[str]) -> frozenset[str]:
+    """The ids of checks that a user names. Raises UsageError for one that is none."""
+    if not given:
+        return frozenset()
+    from onnxport.deploy.preflight.table import CHECKS
+
+    ids = frozenset(each.upper() for each in given)
+    if unknown := sorted(ids - {check.id for check in CHECKS}):
+        raise click.UsageError(
+            f"there is no check {', '.join(unknown)}; `onnxport deploy --preflight` tells all by their ids"
+        )
+    return ids
+
+
+def preflight(told: Told, *, as_json: bool, skipped: frozenset[str]) -> int:
+    """Makes all checks with what is there: without credentials, a model or an engine, those that need none.
+
+    skipped: ids of checks that may fail.
+    """
     from onnxport.deploy.preflight import run
 
     with reporting() as reporter:
         subject, broken = _gather(told, reporter)
         found = run(subject, None if as_json else _tell)
-    passed = not broken and all(one.outcome != "failed" for one in found)
+    faults = [one for one in found if one.outcome == "failed" and one.id not in skipped]
+    passed = not broken and not faults
     if as_json:
         document = {"passed": passed, "findings": [one.to_json() for one in found]}
         click.echo(json.dumps(document, indent=2, ensure_ascii=False))
@@ -135,9 +153,19 @@ def _cloud(told: Told, reasons: dict[Need, str]) -> Cloud | None:
 
 
 def look_before(
-    told: Told, *, model: Path, built: Built, cloud: Cloud, observed: Observed, reporter: Reporter
+    told: Told,
+    *,
+    model: Path,
+    built: Built,
+    cloud: Cloud,
+    observed: Observed,
+    reporter: Reporter,
+    skipped: frozenset[str],
 ) -> None:
-    """The same checks before anything is changed. Raises DeployError for the first that fails."""
+    """The same checks before anything is changed. Raises DeployError for the first that fails.
+
+    skipped: ids of checks that may fail; that they do is told.
+    """
     from onnxport.deploy.preflight import Subject, run
 
     reporter.doing("checking all that can be checked beforehand")
@@ -151,9 +179,17 @@ def look_before(
         reasons={"engine": _ALONE},
     )
     found = run(subject)
-    faults = [one for one in found if one.outcome == "failed" and one.id not in _OF_THE_PLAN]
+    failed = [one for one in found if one.outcome == "failed" and one.id not in _OF_THE_PLAN]
+    for one in failed:
+        if one.id in skipped:
+            say(f"warning: {one.id}, {one.title}, fails and is skipped: {one.looked_at}")
+    faults = [one for one in failed if one.id not in skipped]
     if faults:
         first, *others = faults
         more = f" (and {', '.join(one.id for one in others)})" if others else ""
-        raise DeployError(f"{first.id}, {first.title}: {first.looked_at}{more}", remedy=first.fix)
+        instead = f"if the check is wrong, --skip {first.id}"
+        raise DeployError(
+            f"{first.id}, {first.title}: {first.looked_at}{more}",
+            remedy=f"{first.fix}; {instead}" if first.fix else instead,
+        )
     reporter.say(f"preflight: {_sums(found)}; `onnxport deploy --preflight` tells each")

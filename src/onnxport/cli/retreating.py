@@ -47,8 +47,10 @@ def rollback(
     from onnxport.deploy.journal import unfinished, unfinished_kind
     from onnxport.deploy.names import names_of
     from onnxport.deploy.wanted import settings_of
+    from onnxport.modelfile import read_model_file
 
     told = read_told(file, flags)
+    model = model_if_here(told)
     key, lines = key_lines_of(told)
     cloud = Cloud(told.intent.region)
     names = names_of(told.intent, cloud.account.id)
@@ -62,6 +64,7 @@ def rollback(
         to=to,
         goes_on=unfinished(told.state) is not None,
         half_back=unfinished_kind(told.state) == "rollback",
+        known_model=read_model_file(model).digest if model else "",
     )
     show(plan, as_json=as_json, to_stdout=dry_run)
     if dry_run:
@@ -86,7 +89,7 @@ def _run_without_image(
             cloud=cloud,
             names=names_of(told.intent, observed.account.id),
             live=observed.live,
-            timeout=told.intent.update.timeout,
+            timeout=told.intent.longest_update,
             say=reporter.say,
             tell_event=reporter.event,
             model=model_if_here(told),

@@ -54,6 +54,7 @@ def actions_at(site: Site) -> dict[str, Callable[..., None]]:
         "await_ready": here(environments.await_ready, site),
         "await_gone": here(environments.await_gone, site),
         "update_settings": here(environments.update_settings, site),
+        "update_platform": here(environments.update_platform, site),
         "update_version": here(environments.update_version, site),
         "verify": here(environments.verify, site),
         "point": here(environments.point, site),

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
+
+_NUMBER = re.compile(r"(?:/|\bv)(\d+(?:\.\d+)+)\b")
 
 Setting = Mapping[str, str]
 Live = Mapping[tuple[str, str], str]
@@ -66,6 +69,19 @@ def drift(wanted: Sequence[Setting], live: Live) -> Drift:
         if space == VARIABLES and name.startswith(_OUR_VARIABLES) and (space, name) not in keys
     ]
     return Drift(tuple(changed), tuple(former), tuple(added), tuple(extra))
+
+
+def platform_number(platform: str) -> str:
+    """The version of a platform, such as 4.10.1, in its ARN or in the name of its stack; else the whole text."""
+    found = _NUMBER.search(platform)
+    return found[1] if found else platform
+
+
+def is_same_platform(one: str, other: str) -> bool:
+    """By ARN or by name; where one is the one and one the other, by the version."""
+    if one.startswith("arn:") == other.startswith("arn:"):
+        return one == other
+    return platform_number(one) == platform_number(other)
 
 
 def _key(setting: Setting) -> tuple[str, str]:

@@ -20,6 +20,7 @@ from onnxport.deploy.aws.events import (
 from onnxport.deploy.aws.logging import fetch_tail
 from onnxport.deploy.aws.session import Cloud
 from onnxport.deploy.diagnosis import diagnose, remedy_for
+from onnxport.deploy.drift import is_same_platform
 from onnxport.deploy.images import Prepared
 from onnxport.deploy.names import Names
 from onnxport.deploy.observed import Address, Environment, Event
@@ -27,11 +28,12 @@ from onnxport.deploy.slots import has_address
 from onnxport.deploy.tags import APP, is_ours
 from onnxport.errors import DeployError
 
-_TRIES = 3
+_TRIES = 5
 _TERMINATION_SECONDS = 1800.0
 _GRACE = 300.0  # AWS gives an update 240 s beyond the timeout; its verdict says more than ours
 _READY_SECONDS = 180.0  # until a new address is known everywhere
 _ILL_EVERY = 5.0
+_UNCERTAIN_SECONDS = 5.0  # until AWS shows what a call has begun whose answer was lost
 _RESERVED = ("aws:", "elasticbeanstalk:")  # tags that AWS gives, and takes from nobody
 _EVIDENCE_SECONDS = 20.0  # a machine that is well answers sooner
 
@@ -141,13 +143,20 @@ def _gone(site: Site, name: str, stream: Stream) -> None:
         raise _failed(f"terminate environment {name}", bad or [state])
 
 
-def terminate(site: Site, *, name: str) -> None:
+def terminate(site: Site, *, name: str, idle: bool = False, version: str | None = None) -> None:
+    """idle: only while callers don't reach it. version: only as long as it has that one."""
     found = reading.read_environment(site.cloud, name)
     if found is None:
         return
-    if found.status != "Terminating" and not _is_ours(site, found):
-        site.say(f"environment {name} hasn't our tags, and stays")
-        return
+    if found.status != "Terminating":
+        if not _is_ours(site, found):
+            site.say(f"environment {name} hasn't our tags, and stays")
+            return
+        if version is not None and found.version != version:
+            site.say(f"environment {name} has version {found.version} by now, and stays")
+            return
+        if idle:
+            _must_be_idle(site, found, f"terminate environment {name}")
 
     def end() -> None:
         """Unless it ends already: a call whose answer was lost is taken for one that is to be made again."""
@@ -160,7 +169,24 @@ def terminate(site: Site, *, name: str) -> None:
     _gone(site, name, stream)
 
 
-def update_settings(site: Site, *, name: str, settings: Settings, remove: Settings) -> None:
+def _must_be_idle(site: Site, environment: Environment, step: str) -> None:
+    """Raises DeployError where callers reach it: when the plan was made, they didn't."""
+    if has_address(environment, site.live):
+        raise DeployError(
+            f"{environment.name} has the address {site.live.full} by now; another run has changed that",
+            step=step,
+            remedy="wait until that run has ended, then run the same command again",
+            resumable=True,
+        )
+
+
+def update_settings(
+    site: Site, *, name: str, settings: Settings, remove: Settings, idle: bool = False
+) -> None:
+    """idle: only while callers don't reach it."""
+    if idle:
+        _must_be_idle(site, _current(site, name), f"change settings of {name}")
+
     def change() -> None:
         beanstalk.update_settings(site.cloud, name=name, settings=settings, remove=remove)
 
@@ -169,10 +195,28 @@ def update_settings(site: Site, *, name: str, settings: Settings, remove: Settin
     _settled(site, name, stream, f"change settings of {name}")
 
 
-def update_version(site: Site, *, name: str, version: str, tags: Mapping[str, str]) -> None:
+def update_platform(site: Site, *, name: str, platform: str) -> None:
+    def change() -> None:
+        beanstalk.update_platform(site.cloud, name=name, platform=platform)
+
+    stream = _stream(site, name)
+    _call_when_ready(site, name, stream, change)
+    found = _settled(site, name, stream, f"put {name} on another platform")
+    if not is_same_platform(found.platform, platform):
+        raise DeployError(
+            f"{name} is on {found.platform}, not on {platform}", remedy="run the same command again"
+        )
+
+
+def update_version(
+    site: Site, *, name: str, version: str, tags: Mapping[str, str], idle: bool = False
+) -> None:
+    """idle: only while callers don't reach it."""
     step = f"put version {version} on {name}"
     stream = _stream(site, name)
     found = _current(site, name)
+    if idle:
+        _must_be_idle(site, found, step)
     if found.version != version or not found.is_ready:
         _call_when_ready(
             site,
@@ -222,8 +266,10 @@ def abort(site: Site, *, name: str) -> None:
 
 
 def url_of(environment: Environment) -> str:
-    """Where an environment answers by itself, whichever address callers know."""
-    return f"http://{environment.cname}"
+    """Where an environment answers by itself. Its name may come from a swap, and resolvers may still know the other's;
+    its endpoint, a load balancer or a machine's address, stays.
+    """
+    return f"http://{environment.endpoint or environment.cname}"
 
 
 def verify(site: Site, *, name: str, latency_ms: float, model_digest: str) -> None:
@@ -252,26 +298,45 @@ def verify(site: Site, *, name: str, latency_ms: float, model_digest: str) -> No
     site.say(f"{url}: {found}")
 
 
-def point(site: Site, *, name: str, former: str) -> None:
-    """The live address comes to `name`. Looked at after each try: a swap that is done twice is none."""
+def point(site: Site, *, name: str, former: str, version: str | None) -> None:
+    """The live address comes to `name`, if it has that version. Looked at after each try, for a swap that is done twice
+    is none.
+    """
+    step = f"swap {name} and {former}"
     streams = {each: _stream(site, each) for each in (name, former)}
+    complaint: DeployError | None = None
     for _ in range(_TRIES):
         for each, stream in streams.items():
             settle(site.cloud, each, stream, site.tell_event, seconds=site.timeout + _GRACE)
-        if has_address(_current(site, name), site.live):
+        found = _current(site, name)
+        if has_address(found, site.live):
             return
         if not has_address(_current(site, former), site.live):
             raise DeployError(
                 f"neither {name} nor {former} has the address {site.live.full}",
-                step=f"swap {name} and {former}",
+                step=step,
                 remedy="run the same command again, it looks anew",
                 resumable=True,
             )
-        beanstalk.swap(site.cloud, source=name, destination=former)
+        if version is not None and found.version != version:
+            raise DeployError(
+                f"{name} has version {found.version} by now, and {version} was verified; another run has changed it",
+                step=step,
+                remedy="wait until that run has ended, then run the same command again",
+                resumable=True,
+            )
+        try:
+            beanstalk.swap(site.cloud, source=name, destination=former)
+        except DeployError as err:
+            if not err.resumable:
+                raise
+            complaint = err
+            site.say(f"no answer to the swap that counts ({err.said or err}); looking again")
+            time.sleep(_UNCERTAIN_SECONDS)
     if not has_address(_settle_and_read(site, name, streams[name]), site.live):
-        raise DeployError(
+        raise complaint or DeployError(
             f"{site.live.full} still leads to {former}",
-            step=f"swap {name} and {former}",
+            step=step,
             remedy="run the same command again",
         )
 
@@ -286,6 +351,7 @@ def watch(site: Site, *, name: str, seconds: int, model_digest: str) -> None:
     fault = golden.watch(
         url_of(_current(site, name)),
         site.model if known else None,
+        model_digest,
         site.api_key,
         seconds=seconds,
         ill=_Complaints(site, name),

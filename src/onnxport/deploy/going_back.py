@@ -52,14 +52,15 @@ def plan_rollback(
     to: str | None = None,
     goes_on: bool = False,
     half_back: bool = False,
+    known_model: str = "",
 ) -> Plan:
     """observed: with the tags of versions. settings: for an environment that has to be made. to: a label, else the
-    version before. half_back: a rollback of ours broke off, and is gone on with. Raises DeployError where there is
-    nothing to go back to.
+    version before. half_back: a rollback of ours broke off, and is gone on with. known_model: the digest of the model
+    file that is here. Raises DeployError where there is nothing to go back to.
     """
     refuse_foreign(intent, names, observed)
     slots = find_slots(names, observed)
-    back = _Back(intent, names, observed, slots, settings, moment)
+    back = _Back(intent, names, observed, slots, settings, moment, known_model)
     updating = next((each for each in slots.all if each.status == "Updating"), None)
     returned = back.returned(to) if half_back else None
     if returned:
@@ -84,6 +85,7 @@ class _Back:
     slots: Slots
     settings: Sequence[Setting]
     moment: datetime
+    known_model: str
 
     def abort(self, updating: Environment) -> Iterator[Step]:
         if not updating.is_abortable:
@@ -172,16 +174,25 @@ class _Back:
         yield self._record(goal, slot_of(self.names, other), other.platform)
 
     def _swap(self, goal: Goal, live: Environment, name: str) -> Iterator[Step]:
-        yield steps.swap(name, live.name, self.observed.live.full)
-        yield steps.watch(name, seconds=self.intent.update.watch, model_digest=goal.model_digest)
+        yield steps.swap(name, live.name, self.observed.live.full, version=goal.label)
+        yield steps.watch(
+            name,
+            seconds=self.intent.update.watch,
+            model_digest=goal.model_digest,
+            is_here=goal.model_digest == self.known_model,
+        )
         if not self.intent.update.keep:
-            yield steps.terminate(live.name, f"the one that is gone back from, {live.version}")
+            yield steps.terminate(
+                live.name, f"the one that is gone back from, {live.version}", idle=True
+            )
 
     def _bluegreen(
         self, goal: Goal, live: Environment, other: Environment | None
     ) -> Iterator[Step]:
         if other:
-            yield steps.terminate(other.name, f"the idle environment has version {other.version}")
+            yield steps.terminate(
+                other.name, f"the idle environment has version {other.version}", idle=True
+            )
         elif not self.slots.ending:
             refuse_taken(self.observed.idle)
         slot: Slot = slot_of(self.names, other) if other else free_slot(self.names, self.slots)
@@ -197,6 +208,7 @@ class _Back:
             platform=self.observed.platform,
             settings=self.settings,
             tags=self._tags(goal, slot),
+            idle=True,
         )
         yield self._verify(name, goal, commits=False)
         yield from self._swap(goal, live, name)
@@ -211,6 +223,7 @@ class _Back:
             former=live.version,
             tags=self._tags(goal, slot),
             former_tags=live.tags,
+            idle=False,
         )
         yield self._verify(live.name, goal, commits=True)
         yield self._record(goal, slot, live.platform)
@@ -224,6 +237,7 @@ class _Back:
             latency_ms=self.intent.health.latency_ms,
             model_digest=goal.model_digest,
             commits=commits,
+            is_here=goal.model_digest == self.known_model,
         )
 
     def _record(self, goal: Goal, slot: Slot, platform: str) -> Step:

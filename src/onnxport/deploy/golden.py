@@ -9,7 +9,7 @@ from pathlib import Path
 
 from onnxport.check import CheckReport, check_url
 from onnxport.client import Client
-from onnxport.errors import ClientError, RejectedRows
+from onnxport.errors import ClientError
 from onnxport.modelfile import read_model_file
 
 _TIMEOUT = 20.0
@@ -102,44 +102,34 @@ def is_model(path: Path | None, digest: str) -> bool:
 def watch(
     url: str,
     model: Path | None,
+    digest: str,
     api_key: str | None,
     *,
     seconds: float,
     ill: Callable[[], str],
 ) -> str:
-    """Sends a golden request again and again for so many seconds; gives the fault that shows, or "".
+    """Sends the golden requests again and again for so many seconds; gives the fault that shows, or "".
 
-    model: None where only readiness can be asked for. ill: what the platform complains of, or "".
+    model: the file, or None where it isn't here: then readiness and the model's digest are asked for. ill: what the
+    platform complains of, or "". A wrong answer is a fault at once, a missing one when others have been missing before.
     """
-    rows = _rows(model)
-    deadline, in_a_row, turn = time.monotonic() + seconds, 0, 0
-    with Client(url, api_key=api_key, timeout=_TIMEOUT) as client:
-        while time.monotonic() < deadline:
-            fault = _ask(client, rows, turn)
-            in_a_row = in_a_row + 1 if fault else 0
-            turn += 1
-            if in_a_row > _ALLOWED_FAILURES:
-                return fault
-            if complaint := ill():
-                return complaint
-            time.sleep(min(_PAUSE, max(0.0, deadline - time.monotonic())))
+    deadline, in_a_row = time.monotonic() + seconds, 0
+    while time.monotonic() < deadline:
+        fault, is_answer = _look(url, model, digest, api_key)
+        in_a_row = in_a_row + 1 if fault else 0
+        if is_answer or in_a_row > _ALLOWED_FAILURES:
+            return fault
+        if complaint := ill():
+            return complaint
+        time.sleep(min(_PAUSE, max(0.0, deadline - time.monotonic())))
     return ""
 
 
-def _rows(model: Path | None) -> list[dict[str, object]]:
+def _look(url: str, model: Path | None, digest: str, api_key: str | None) -> tuple[str, bool]:
+    """A fault, if any; and whether it is an answer that is wrong, rather than none."""
     if model is None:
-        return []
-    file = read_model_file(model)
-    return [file.selftest.row(i) for i in range(min(file.selftest.rows, 20))]
-
-
-def _ask(client: Client, rows: list[dict[str, object]], turn: int) -> str:
-    try:
-        if not rows:
-            return "" if client.ready() else "it is no longer ready"
-        client.predict(rows[turn % len(rows)])
-    except RejectedRows:
-        return ""  # some rows are refused, by the model itself
-    except ClientError as err:
-        return str(err)
-    return ""
+        return judge_other(url, digest, api_key, seconds=0.0).fault, False
+    report = check_url(url, model, api_key=api_key, timeout=_TIMEOUT)
+    if report.passed:
+        return "", False
+    return _first_failure(report), report.latency is not None

@@ -264,6 +264,16 @@ class Intent:
     def is_balanced(self) -> bool:
         return self.instances.layout == "load-balanced"
 
+    @property
+    def longest_update(self) -> float:
+        """Seconds that an update in place may take: a canary is watched besides, machines in batches come in turn."""
+        update = self.update
+        if update.strategy == "canary":
+            return update.timeout + 60.0 * update.canary_minutes
+        if update.strategy == "rolling":
+            return float(update.timeout * self.instances.max)
+        return float(update.timeout)
+
 
 # ------------------------------------------------------------------------------------------------------- the table
 

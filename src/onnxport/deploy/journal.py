@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import sys
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
@@ -11,7 +12,10 @@ from types import TracebackType
 from typing import IO, Any, Self
 
 from onnxport.deploy.plan import Plan
-from onnxport.errors import SettingsError
+from onnxport.errors import DeployError, SettingsError
+
+if sys.platform != "win32":
+    import fcntl
 
 NAME = "journal.jsonl"
 _MAX_BYTES = 4 * 1024 * 1024
@@ -19,18 +23,28 @@ _END = "end"
 
 
 class Journal:
-    """Writes each line to the disk before the deed. folder: `.onnxport`, made if it isn't there."""
+    """Writes each line to the disk before the deed. folder: `.onnxport`, made if it isn't there.
+
+    One run at a time: raises DeployError while another one is going on in this folder.
+    """
 
     def __init__(self, folder: Path, plan: Plan) -> None:
         try:
             folder.mkdir(exist_ok=True)
             path = folder / NAME
-            too_long = path.exists() and path.stat().st_size > _MAX_BYTES
-            self._file: IO[str] = path.open("w" if too_long else "a", encoding="utf-8")
+            self._file: IO[str] = path.open("a", encoding="utf-8")
         except OSError as err:
             raise SettingsError(
                 f"the journal in {folder.name} can't be written: {err.strerror}; make the folder writable"
             ) from err
+        if not _is_alone(self._file):
+            self._file.close()
+            raise DeployError(
+                f"another run is going on, as the journal in {folder.name} tells",
+                remedy="wait until it has ended, then run the same command again",
+            )
+        if self._file.tell() > _MAX_BYTES:
+            self._file.truncate(0)
         self._run = f"{datetime.now(UTC):%Y%m%dT%H%M%S.%fZ}"
         self.write("begin", kind=plan.kind, app=plan.app, title=plan.title, steps=len(plan.steps))
 
@@ -73,11 +87,31 @@ def unfinished_kind(folder: Path) -> str | None:
     return str(kinds[0]) if kinds else None
 
 
+def _is_alone(file: IO[str]) -> bool:
+    """Whether nobody else writes this journal; from then on it is ours until it is closed, however that happens."""
+    if sys.platform == "win32":
+        return True
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
+
+
 def _broken_off(folder: Path) -> list[dict[str, Any]]:
-    """The lines of the last run, or none where it came to its end."""
+    """The lines of the last run, or none where it came to its end, or is still going on."""
+    if _is_written(folder / NAME):
+        return []
     lines = list(_lines(folder / NAME))
     last = [line for line in lines if line.get("run") == lines[-1].get("run")]
     return [] if any(line.get("what") == _END for line in last) else last
+
+
+def _is_written(path: Path) -> bool:
+    if not path.is_file():
+        return False
+    with path.open(encoding="utf-8") as file:
+        return not _is_alone(file)
 
 
 def _lines(path: Path) -> Iterator[dict[str, Any]]:

@@ -33,6 +33,8 @@ LISTENER = "aws:elbv2:listener:default"
 SECURE_LISTENER = "aws:elbv2:listener:443"
 VPC = "aws:ec2:vpc"
 
+KEY_HASHES = "ONNXPORT_API_KEY_HASHES"  # among the variables
+
 MAX_VARIABLES = 4096  # bytes of all NAME=VALUE
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 

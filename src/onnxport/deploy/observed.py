@@ -50,11 +50,12 @@ class Environment:
 
 @dataclass(frozen=True, slots=True)
 class Application:
-    """A Beanstalk application."""
+    """A Beanstalk application. service_role: the name of the role that deletes its old versions."""
 
     name: str
     arn: str
     tags: Tags = field(default_factory=dict)
+    service_role: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -40,7 +40,6 @@ def option_settings(
         known.INSTANCES: _instances(intent),
         known.GROUP: {"MinSize": intent.instances.min, "MaxSize": intent.instances.max},
         known.COMMAND: _command(intent),
-        known.PROCESS: _process(intent),
         known.HEALTH: _health(),
         known.LOGS: _logs(intent),
         # Each deployment takes the newest platform; between them nothing changes by itself.
@@ -73,7 +72,7 @@ def variables(intent: Intent, key_lines: Sequence[str]) -> Options:
         **dict(intent.server),
     }
     if key_lines:
-        told["ONNXPORT_API_KEY_HASHES"] = ",".join(key_lines)
+        told[known.KEY_HASHES] = ",".join(key_lines)
     return told
 
 
@@ -133,19 +132,17 @@ def _policy(intent: Intent) -> str:
 
 
 def _process(intent: Intent) -> Options:
-    told: Options = {
+    """What a load balancer asks of a machine's nginx."""
+    return {
         "Port": 80,
         "Protocol": "HTTP",
         "HealthCheckPath": intent.health.path,
         "MatcherHTTPCode": 200,
-    }
-    checks: Options = {
         "HealthCheckInterval": 15,
         "HealthCheckTimeout": 5,
         "DeregistrationDelay": 20,
         "StickinessEnabled": False,
     }
-    return {**told, **(checks if intent.is_balanced else {})}
 
 
 def _health() -> Options:
@@ -167,6 +164,7 @@ def _logs(intent: Intent) -> Options:
 
 
 def _single(intent: Intent) -> dict[str, Options]:
+    """Nothing of a load balancer's: what Elastic Beanstalk doesn't give back would be drift for ever."""
     told: dict[str, Options] = {
         known.APPLICATION: {"Application Healthcheck URL": intent.health.path}
     }
@@ -180,6 +178,7 @@ def _balanced(intent: Intent) -> dict[str, Options]:
     told: dict[str, Options] = {
         known.BALANCER: {"IdleTimeout": intent.limits.timeout},
         known.LISTENER: {"ListenerEnabled": True},
+        known.PROCESS: _process(intent),
         known.ROLLING: {"RollingUpdateEnabled": True, "RollingUpdateType": kind},
         known.TRIGGER: _trigger(),
     }

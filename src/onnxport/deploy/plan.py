@@ -6,39 +6,24 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from onnxport.deploy import permissions
+from onnxport.deploy.known_options import KEY_HASHES
+
 Kind = Literal["deploy", "rollback", "destroy"]
 Effect = Literal["add", "change", "remove", "look"]
 
-# What every command that plans reads of an account.
-READING = (
-    "ecr:BatchGetImage",
-    "ecr:DescribeRepositories",
-    "ecr:GetAuthorizationToken",
-    "ecr:ListTagsForResource",
-    "elasticbeanstalk:CheckDNSAvailability",
-    "elasticbeanstalk:DescribeApplicationVersions",
-    "elasticbeanstalk:DescribeApplications",
-    "elasticbeanstalk:DescribeConfigurationSettings",
-    "elasticbeanstalk:DescribeEnvironments",
-    "elasticbeanstalk:ListPlatformVersions",
-    "elasticbeanstalk:ListTagsForResource",
-    "iam:GetInstanceProfile",
-    "iam:GetRole",
-    "iam:ListAttachedRolePolicies",
-    "iam:ListRolePolicies",
-    "s3:GetObject",
-    "s3:ListBucket",
-)
+_HIDDEN = "(hashes of keys)"
 _SIGNS: dict[Effect, str] = {"add": "+", "change": "~", "remove": "-", "look": "?"}
 
 
 @dataclass(frozen=True, slots=True)
 class Undo:
-    """What takes a step back. action: a row of the executor's table."""
+    """What takes a step back. action: a row of the executor's table. permissions: IAM actions that it calls."""
 
     action: str
     arguments: Mapping[str, Any]
     title: str
+    permissions: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +51,7 @@ class Step:
             "title": self.title,
             "effect": self.effect,
             "changes": self.changes,
-            "arguments": dict(self.arguments),
+            "arguments": {name: _shown(value) for name, value in self.arguments.items()},
             "permissions": list(self.permissions),
             "undo": self.undo.title if self.undo else None,
         }
@@ -94,6 +79,19 @@ class Plan:
         return tuple(sorted({name for step in self.steps for name in step.permissions}))
 
     @property
+    def permissions_to_undo(self) -> tuple[str, ...]:
+        """What taking the steps back calls, beyond what they call themselves."""
+        undos = [step.undo for step in self.steps if step.undo]
+        return tuple(
+            sorted({name for undo in undos for name in undo.permissions} - {*self.permissions})
+        )
+
+    @property
+    def reading(self) -> tuple[str, ...]:
+        """What is called before the first step, and changes nothing."""
+        return tuple(sorted((*permissions.READING, *permissions.MORE_READING[self.kind])))
+
+    @property
     def is_harmless(self) -> bool:
         """Whether nothing in the account changes."""
         return all(step.effect == "look" for step in self.steps)
@@ -112,7 +110,8 @@ class Plan:
             "where": self.where,
             "steps": [step.to_json() for step in self.steps],
             "permissions": list(self.permissions),
-            "reading": list(READING),
+            "permissions_to_undo": list(self.permissions_to_undo),
+            "reading": list(self.reading),
             "notes": list(self.notes),
             "cost": dict(self.cost) if self.cost is not None else None,
         }
@@ -133,8 +132,11 @@ class Plan:
             yield "permissions that the steps need:"
             yield from _permission_lines(self.own_permissions)
             yield from self._on_behalf()
+            if self.permissions_to_undo:
+                yield "permissions that taking them back, should one fail, needs as well:"
+                yield from _permission_lines(self.permissions_to_undo)
             yield "permissions that looking at the account needs:"
-            yield from _permission_lines(READING)
+            yield from _permission_lines(self.reading)
         if not self.is_harmless:
             yield from self.cost_lines
         yield from (f"note: {note}" for note in self.notes)
@@ -144,6 +146,18 @@ class Plan:
         if services:
             yield f"  in your name Elastic Beanstalk uses {', '.join(services)} as well; the managed policy"
             yield "  AdministratorAccess-AWSElasticBeanstalk grants what it needs of them"
+
+
+def _shown(value: Any) -> Any:
+    """Option settings without the hashes of keys: a plan ends in logs of pipelines."""
+    if not isinstance(value, list):
+        return value
+    return [
+        {**one, "Value": _HIDDEN}
+        if isinstance(one, dict) and one.get("OptionName") == KEY_HASHES
+        else one
+        for one in value
+    ]
 
 
 def _permission_lines(permissions: tuple[str, ...]) -> Iterator[str]:

@@ -6,15 +6,8 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 from onnxport.deploy import steps
-from onnxport.deploy.drift import Drift, drift
-from onnxport.deploy.grants import (
-    PULL,
-    machine_policies,
-    machine_trust,
-    pull_policy,
-    service_policies,
-    service_trust,
-)
+from onnxport.deploy.drift import Drift, drift, is_same_platform, platform_number
+from onnxport.deploy.ground import ground
 from onnxport.deploy.images import is_docker_hub
 from onnxport.deploy.names import KEY_PREFIX, Slot, version_label
 from onnxport.deploy.observed import Environment, Observed
@@ -28,11 +21,10 @@ from onnxport.deploy.slots import (
     refuse_taken,
     slot_of,
 )
-from onnxport.deploy.tags import IMAGE, MODEL, own_tags, shared_tags, slot_tags
-from onnxport.deploy.wanted import Wanted, record_of, service_role
+from onnxport.deploy.tags import IMAGE, MODEL, shared_tags, slot_tags
+from onnxport.deploy.wanted import Wanted, record_of
 from onnxport.errors import DeployError
 
-KEPT_VERSIONS = 50
 _MEGABYTE = 1e6
 _FAILED = "failed"
 
@@ -44,11 +36,11 @@ def plan_deploy(wanted: Wanted, observed: Observed, *, goes_on: bool = False) ->
     """
     refuse_foreign(wanted.intent, wanted.names, observed)
     slots = find_slots(wanted.names, observed)
-    refuse_busy(slots, goes_on=goes_on)
     label = _label(wanted, observed)
+    refuse_busy(slots, goes_on=goes_on, wanted=label)
     change = _Change(wanted, observed, slots, label)
     made = tuple(change.steps())
-    title, notes = _title(wanted, slots, made), tuple(_notes(wanted, slots))
+    title, notes = _title(wanted, slots, made), tuple(_notes(wanted, observed, slots))
     where = f"account {observed.account.id}, {observed.account.region}, {observed.live.full}"
     return Plan("deploy", wanted.intent.app, title, where, made, notes)
 
@@ -62,8 +54,11 @@ def _title(wanted: Wanted, slots: Slots, made: tuple[Step, ...]) -> str:
     return f"deploy {model} as {wanted.intent.name}, by {wanted.intent.update.strategy}"
 
 
-def _notes(wanted: Wanted, slots: Slots) -> Iterator[str]:
+def _notes(wanted: Wanted, observed: Observed, slots: Slots) -> Iterator[str]:
     intent = wanted.intent
+    if slots.live and not is_same_platform(slots.live.platform, observed.platform):
+        old, newest = map(platform_number, (slots.live.platform, observed.platform))
+        yield f"AWS offers platform {newest}, and {slots.live.name} is on {old}: it moves, too"
     if is_docker_hub(intent.image.repository):
         yield (
             "Docker Hub lets an address without an account pull 100 images in 6 hours; machines that start behind "
@@ -135,67 +130,6 @@ def version_tags(wanted: Wanted) -> dict[str, str]:
     return {**shared, MODEL: wanted.image.model_digest, IMAGE: wanted.image.digest}
 
 
-# ------------------------------------------------------------------------------------------------ roles, application
-
-
-def _ground(wanted: Wanted, observed: Observed) -> Iterator[Step]:
-    """What all environments stand on; only what is missing."""
-    intent, names, account = wanted.intent, wanted.names, observed.account
-    role = service_role(intent, observed, names)
-    policies = service_policies(account.partition)
-    found = observed.roles.get(role)
-    broke_off = found and role == names.service_role and not found.policies >= set(policies)
-    if found is None or (broke_off and not intent.roles.service):
-        _must_be_ours(bool(intent.roles.service), "roles.service", role)
-        yield steps.create_role(
-            role,
-            "Elastic Beanstalk reads health and updates the platform with it",
-            trust=service_trust(),
-            policies=policies,
-            inline=None,
-            tags=own_tags(intent),
-        )
-    yield from _machine_role(wanted, observed)
-    if observed.application is None:
-        arn = f"arn:{account.partition}:iam::{account.id}:role/{role}"
-        yield steps.create_application(
-            names.application, keep=KEPT_VERSIONS, service_role=arn, tags=shared_tags(intent)
-        )
-
-
-def _machine_role(wanted: Wanted, observed: Observed) -> Iterator[Step]:
-    intent, account, name = wanted.intent, observed.account, wanted.names.instance_profile
-    profile = observed.profiles.get(name)
-    if intent.roles.instance_profile:
-        _must_be_ours(profile is None, "roles.instance_profile", name)
-        return
-    policies = machine_policies(account.partition)
-    role, complete = observed.roles.get(name), {*policies, *((PULL,) if wanted.in_ecr else ())}
-    if role is None or not role.policies >= complete:
-        repository = wanted.names.repository
-        pull = pull_policy(account.partition, account.region, account.id, repository)
-        yield steps.create_role(
-            name,
-            "the machines' own: WebTier, and pulling images of one repository"
-            if wanted.in_ecr
-            else "the machines' own: WebTier",
-            trust=machine_trust(account.partition),
-            policies=policies,
-            inline=pull if wanted.in_ecr else None,
-            tags=own_tags(intent),
-        )
-    if profile is None or not profile.roles:
-        yield steps.create_profile(name, name, own_tags(intent))
-
-
-def _must_be_ours(is_missing: bool, option: str, name: str) -> None:
-    if is_missing:
-        raise DeployError(
-            f"{option} names {name}, which isn't there",
-            remedy=f"correct it, or leave {option} empty to have one made",
-        )
-
-
 # ------------------------------------------------------------------------------------------------------ environments
 
 
@@ -211,7 +145,7 @@ class _Change:
         if live and self._is_wanted(live):
             yield from self._finish(live, other)
             return
-        yield from map(self._kept_if_in_use, _ground(self.wanted, self.observed))
+        yield from map(self._kept_if_in_use, ground(self.wanted, self.observed))
         yield from _version_steps(self.wanted, self.observed, self.label)
         if live is None:
             yield from self._first(other)
@@ -231,7 +165,13 @@ class _Change:
         if environment.version != self.label:
             return False
         # while it launches, what it was created with is all that can be known
-        return environment.status == "Launching" or not self._drift(environment).is_any
+        return environment.status == "Launching" or (
+            self._has_newest(environment) and not self._drift(environment).is_any
+        )
+
+    def _has_newest(self, environment: Environment) -> bool:
+        """Whether its platform is the newest: each deployment takes that."""
+        return is_same_platform(environment.platform, self.observed.platform)
 
     def _drift(self, environment: Environment) -> Drift:
         return drift(self.wanted.settings, environment.settings)
@@ -247,7 +187,7 @@ class _Change:
         swapped = other is not None and other.version != self.label and not written
         if other and swapped:  # its watch was missed
             yield self._verify(live, commits=False)
-            yield steps.swap(live.name, other.name, self.observed.live.full)
+            yield steps.swap(live.name, other.name, self.observed.live.full, version=self.label)
             yield self._watch(live.name)
         else:
             yield self._verify(live, commits=True)
@@ -269,7 +209,9 @@ class _Change:
 
     def _anew(self, live: Environment) -> Iterator[Step]:
         slot = slot_of(self.names, live)
-        yield steps.terminate(live.name, "it was never ready, and has another version or settings")
+        yield steps.terminate(
+            live.name, "it was never ready, and has another version or settings", idle=False
+        )
         yield from self._create(slot, self.names.live_cname)
         yield self._verify_slot(slot, commits=True)
         yield self._record(slot, self.observed.platform)
@@ -282,18 +224,22 @@ class _Change:
                 other.name, f"it is {other.status}, with the wanted version", takes_back=True
             )
             platform = other.platform
-        elif other and other.is_ready and other.health != "Red":
-            yield from self._update(other, "the idle environment; callers aren't touched")
+        elif other and other.is_ready and other.health != "Red" and self._has_newest(other):
+            yield from self._update(
+                other, "the idle environment; callers aren't touched", idle=True
+            )
             platform = other.platform
         else:
             if other:
-                yield steps.terminate(other.name, f"the idle environment is {_state(other)}")
+                yield steps.terminate(
+                    other.name, f"the idle environment {self._why_unfit(other)}", idle=True
+                )
             else:
                 self._refuse_taken_idle()
             yield from self._create(slot, self.names.idle_cname)
         name = self.names.environment(slot)
         yield self._verify_slot(slot, commits=False)
-        yield steps.swap(name, live.name, self.observed.live.full)
+        yield steps.swap(name, live.name, self.observed.live.full, version=self.label)
         yield self._watch(name)
         if not self.intent.update.keep:
             yield self._retire(live)
@@ -312,13 +258,20 @@ class _Change:
                 remedy='write strategy = "bluegreen" in [update] for this once, or --strategy bluegreen',
             )
         how = self.intent.update.strategy
-        yield from self._update(live, f"by {how}; AWS takes it back if a batch fails")
+        yield from self._update(live, f"by {how}; AWS takes it back if a batch fails", idle=False)
         yield self._verify(live, commits=True)
         if other and not self.intent.update.keep:
             yield self._retire(other)
-        yield self._record(slot_of(self.names, live), live.platform)
+        yield self._record(slot_of(self.names, live), self.observed.platform)
 
     # ----------------------------------------------------------------------------------------------- parts
+
+    def _why_unfit(self, other: Environment) -> str:
+        if not other.is_ready:
+            return f"is {other.status}"
+        if other.health == "Red":
+            return f"is of health {other.health}"
+        return f"has platform {platform_number(other.platform)}"
 
     def _create(self, slot: Slot, cname: str) -> Iterator[Step]:
         name = self.names.environment(slot)
@@ -335,10 +288,15 @@ class _Change:
             platform=self.observed.platform,
             settings=self.wanted.settings,
             tags=self._tags(slot),
+            idle=cname != self.names.live_cname,
         )
 
-    def _update(self, environment: Environment, told: str) -> Iterator[Step]:
-        """The configuration and the version, each in an update of its own."""
+    def _update(self, environment: Environment, told: str, *, idle: bool) -> Iterator[Step]:
+        """Platform, configuration and version, each in an update of its own. idle: none that callers reach."""
+        if not self._has_newest(environment):
+            yield steps.update_platform(
+                environment.name, self.observed.platform, told, former=environment.platform
+            )
         found = self._drift(environment)
         if found.is_any:
             yield steps.update_settings(
@@ -348,6 +306,7 @@ class _Change:
                 remove=found.extra,
                 back=found.former,
                 added=found.added,
+                idle=idle,
             )
         if environment.version != self.label:
             yield steps.update_version(
@@ -357,6 +316,7 @@ class _Change:
                 former=environment.version,
                 tags=self._tags(slot_of(self.names, environment)),
                 former_tags=environment.tags,
+                idle=idle,
             )
 
     def _tags(self, slot: Slot) -> dict[str, str]:
@@ -385,12 +345,10 @@ class _Change:
         )
 
     def _retire(self, environment: Environment) -> Step:
-        return steps.terminate(environment.name, f"the old one, version {environment.version}")
+        return steps.terminate(
+            environment.name, f"the old one, version {environment.version}", idle=True
+        )
 
     def _record(self, slot: Slot, platform: str) -> Step:
         record = record_of(self.wanted, self.label, slot, self.observed, platform)
         return steps.write_record(self.observed.bucket, self.names.record_key, record)
-
-
-def _state(environment: Environment) -> str:
-    return environment.status if not environment.is_ready else f"of health {environment.health}"

@@ -108,15 +108,25 @@ def _is_shared(tags: Tags, intent: Intent) -> bool:
 # ----------------------------------------------------------------------------------------------------- what is busy
 
 
-def refuse_busy(slots: Slots, *, goes_on: bool) -> None:
-    """Raises DeployError for an environment that is being updated. goes_on: our own unfinished run may have done it."""
+def refuse_busy(slots: Slots, *, goes_on: bool, wanted: str | None = None) -> None:
+    """Raises DeployError for an environment that is being updated or launched. goes_on: our own unfinished run may have
+    done it. wanted: a version with which it may be launching, whoever launches it.
+    """
     for each in slots.all:
-        if not each.is_ready and each.status != "Launching" and not goes_on:
+        is_wanted = each.status == "Launching" and each.version == wanted
+        if not each.is_ready and not is_wanted and not goes_on:
             raise DeployError(
                 f"environment {each.name} is {each.status}",
-                remedy="wait until it is Ready (`onnxport status`), or abort it with `onnxport rollback`",
+                remedy=_LAUNCHED if each.status == "Launching" else _UPDATED,
                 resumable=True,
             )
+
+
+_UPDATED = "wait until it is Ready (`onnxport status`), or abort it with `onnxport rollback`"
+_LAUNCHED = (
+    "another run has begun that, from another folder or machine; wait until it has ended (`onnxport status`), "
+    "then run the same command again"
+)
 
 
 def refuse_taken(address: Address) -> None:

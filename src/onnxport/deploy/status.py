@@ -10,8 +10,9 @@ from onnxport.deploy.aws.events import read_health
 from onnxport.deploy.aws.observing import observe
 from onnxport.deploy.aws.session import Cloud
 from onnxport.deploy.cost import Estimate, estimate
-from onnxport.deploy.drift import drift
+from onnxport.deploy.drift import drift, is_same_platform, platform_number
 from onnxport.deploy.intent import Intent
+from onnxport.deploy.known_options import KEY_HASHES
 from onnxport.deploy.names import SLOTS, Names, names_of
 from onnxport.deploy.observed import Environment, HealthReport, Observed, Version
 from onnxport.deploy.slots import find_slots, slot_of
@@ -134,7 +135,7 @@ def _slot_lines(slot: Slot) -> Iterator[str]:
         counted = [f"{n} {state}" for state, n in slot.health.instances.items() if n]
         yield f"        machines: {', '.join(counted)}"
     yield f"        model {slot.model[:12] or 'unknown'}, image {slot.image[:19] or 'unknown'}"
-    yield f"        platform {slot.platform.rpartition('/')[2] or slot.platform}"
+    yield f"        platform {platform_number(slot.platform)}"
     yield f"        {slot.url}"
 
 
@@ -204,14 +205,14 @@ def _drift(
     found = drift(settings, live.settings)
     for setting in (*found.changed, *found.extra):
         name = setting["OptionName"]
-        if without_keys and name == "ONNXPORT_API_KEY_HASHES":
+        if without_keys and name == KEY_HASHES:
             continue
         yield _difference(
             name, live.settings.get((setting["Namespace"], name)), setting.get("Value")
         )
-    if live.platform != observed.platform:
-        newest = observed.platform.rpartition("/")[2]
-        yield f"the platform is {live.platform.rpartition('/')[2]}, and {newest} is the newest"
+    if not is_same_platform(live.platform, observed.platform):
+        old, newest = map(platform_number, (live.platform, observed.platform))
+        yield f"the platform is {old}, and {newest} is the newest"
     version = observed.version(live.version)
     deployed = version.tags.get(MODEL, "") if version else ""
     if model_digest and deployed and model_digest != deployed:
@@ -219,7 +220,7 @@ def _drift(
 
 
 def _difference(name: str, found: str | None, wanted: str | None) -> str:
-    if name == "ONNXPORT_API_KEY_HASHES":
+    if name == KEY_HASHES:
         return "the API keys differ"
     if wanted is None:
         return f"{name} is set, and onnxport.toml doesn't"

@@ -8,32 +8,15 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from onnxport.deploy.drift import platform_number
+from onnxport.deploy.permissions import CALLED, LOOK, ON_BEHALF, eb, iam
 from onnxport.deploy.plan import Step, Undo
 
 Settings = Sequence[Mapping[str, str]]
 
-_LOOK = (
-    "elasticbeanstalk:DescribeEnvironments",
-    "elasticbeanstalk:DescribeEvents",
-    "elasticbeanstalk:DescribeEnvironmentHealth",
-)
-# What Elastic Beanstalk does in the caller's name while it makes an environment.
-_ON_BEHALF = (
-    "autoscaling:*",
-    "cloudformation:*",
-    "ec2:*",
-    "elasticloadbalancing:*",
-    "iam:PassRole",
-    "s3:GetObject",
-)
 
-
-def _eb(*actions: str) -> tuple[str, ...]:
-    return tuple(f"elasticbeanstalk:{action}" for action in actions)
-
-
-def _iam(*actions: str) -> tuple[str, ...]:
-    return tuple(f"iam:{action}" for action in actions)
+def _undo(action: str, title: str, **arguments: Any) -> Undo:
+    return Undo(action, arguments, title, CALLED[action])
 
 
 def create_role(
@@ -58,8 +41,8 @@ def create_role(
             "inline": dict(inline) if inline is not None else None,
             "tags": dict(tags),
         },
-        _iam("CreateRole", "AttachRolePolicy", "PutRolePolicy", "TagRole"),
-        Undo("delete_role", {"name": name}, f"delete role {name}"),
+        iam("CreateRole", "AttachRolePolicy", "PutRolePolicy", "TagRole"),
+        _undo("delete_role", f"delete role {name}", name=name),
     )
 
 
@@ -70,14 +53,14 @@ def create_profile(name: str, role: str, tags: Mapping[str, str]) -> Step:
         "add",
         f"hands role {role} to the machines",
         {"name": name, "role": role, "tags": dict(tags)},
-        _iam(
+        iam(
             "CreateInstanceProfile",
             "GetInstanceProfile",
             "AddRoleToInstanceProfile",
             "TagInstanceProfile",
             "PassRole",
         ),
-        Undo("delete_profile", {"name": name}, f"delete instance profile {name}"),
+        _undo("delete_profile", f"delete instance profile {name}", name=name),
     )
 
 
@@ -88,8 +71,8 @@ def create_application(name: str, *, keep: int, service_role: str, tags: Mapping
         "add",
         f"holds environments and versions; the newest {keep} versions are kept",
         {"name": name, "keep": keep, "service_role": service_role, "tags": dict(tags)},
-        (*_eb("CreateApplication", "AddTags"), "iam:PassRole"),
-        Undo("delete_application", {"name": name}, f"delete application {name}"),
+        (*eb("CreateApplication", "AddTags"), "iam:PassRole"),
+        _undo("delete_application", f"delete application {name}", name=name),
     )
 
 
@@ -101,16 +84,14 @@ def create_repository(name: str, tags: Mapping[str, str]) -> Step:
         "in ECR: private, tags never move, each image is scanned",
         {"name": name, "tags": dict(tags)},
         ("ecr:CreateRepository", "ecr:PutLifecyclePolicy", "ecr:TagResource"),
-        Undo("delete_repository", {"name": name}, f"delete repository {name}"),
+        _undo("delete_repository", f"delete repository {name}", name=name),
     )
 
 
 def push_image(repository: str, digest: str, *, megabytes: float, in_ecr: bool) -> Step:
     """repository: registry and name."""
     name = repository.partition("/")[2]
-    undo = Undo(
-        "delete_image", {"name": name, "digest": digest}, f"delete image {digest[:19]} of {name}"
-    )
+    undo = _undo("delete_image", f"delete image {digest[:19]} of {name}", name=name, digest=digest)
     return Step(
         "push_image",
         f"push image {digest[:19]}",
@@ -139,7 +120,7 @@ def create_bucket(bucket: str) -> Step:
         "add",
         "the account's bucket for Elastic Beanstalk in this region; it stays",
         {"bucket": bucket},
-        (*_eb("CreateStorageLocation"), "s3:CreateBucket"),
+        (*eb("CreateStorageLocation"), "s3:CreateBucket"),
     )
 
 
@@ -151,7 +132,7 @@ def upload_bundle(bucket: str, key: str, sha256: str) -> Step:
         f"to s3://{bucket}/{key}",
         {"bucket": bucket, "key": key, "sha256": sha256},
         ("s3:PutObject",),
-        Undo("delete_object", {"bucket": bucket, "key": key}, f"delete s3://{bucket}/{key}"),
+        _undo("delete_object", f"delete s3://{bucket}/{key}", bucket=bucket, key=key),
     )
 
 
@@ -178,14 +159,10 @@ def create_version(
             "tags": dict(tags),
         },
         (
-            *_eb("CreateApplicationVersion", "DescribeApplicationVersions", "AddTags"),
+            *eb("CreateApplicationVersion", "DescribeApplicationVersions", "AddTags"),
             "s3:GetObject",
         ),
-        Undo(
-            "delete_version",
-            {"application": application, "label": label},
-            f"delete version {label}",
-        ),
+        _undo("delete_version", f"delete version {label}", application=application, label=label),
     )
 
 
@@ -199,7 +176,9 @@ def create_environment(
     platform: str,
     settings: Settings,
     tags: Mapping[str, str],
+    idle: bool,
 ) -> Step:
+    """idle: whether it gets an address that callers don't know; then it is never taken back once they do."""
     return Step(
         "create_environment",
         f"create environment {name}",
@@ -214,21 +193,27 @@ def create_environment(
             "settings": [dict(setting) for setting in settings],
             "tags": dict(tags),
         },
-        (*_eb("CreateEnvironment", "AddTags"), *_LOOK, *_ON_BEHALF),
-        Undo("terminate", {"name": name}, f"terminate environment {name}"),
+        (*eb("CreateEnvironment", "AddTags"), *LOOK, *ON_BEHALF),
+        _undo(
+            "terminate",
+            f"terminate environment {name}",
+            name=name,
+            idle=idle,
+            version=version,
+        ),
     )
 
 
 def await_ready(name: str, told: str, *, takes_back: bool = False) -> Step:
     """takes_back: whether the environment goes if it or what follows fails; nobody relies on it yet."""
-    undo = Undo("terminate", {"name": name}, f"terminate environment {name}")
+    undo = _undo("terminate", f"terminate environment {name}", name=name)
     return Step(
         "await_ready",
         f"wait for {name}",
         "look",
         told,
         {"name": name},
-        _LOOK,
+        LOOK,
         undo if takes_back else None,
     )
 
@@ -240,27 +225,62 @@ def await_gone(name: str) -> Step:
         "look",
         "it is terminating",
         {"name": name},
-        _LOOK,
+        LOOK,
     )
 
 
 def update_settings(
-    name: str, told: str, *, settings: Settings, remove: Settings, back: Settings, added: Settings
+    name: str,
+    told: str,
+    *,
+    settings: Settings,
+    remove: Settings,
+    back: Settings,
+    added: Settings,
+    idle: bool,
 ) -> Step:
-    """back: the values that there were. added: options that there weren't, which go when it is taken back."""
-    undo = Undo(
+    """back: the values that there were. added: options that there weren't, which go when it is taken back. idle:
+    whether callers mustn't reach it meanwhile.
+    """
+    undo = _undo(
         "update_settings",
-        {"name": name, "settings": list(map(dict, back)), "remove": list(map(dict, added))},
         f"put the former settings of {name} back",
+        name=name,
+        settings=list(map(dict, back)),
+        remove=list(map(dict, added)),
     )
     return Step(
         "update_settings",
         f"change settings of {name}",
         "change",
         told,
-        {"name": name, "settings": list(map(dict, settings)), "remove": list(map(dict, remove))},
-        (*_eb("UpdateEnvironment"), *_LOOK, *_ON_BEHALF),
+        {
+            "name": name,
+            "settings": list(map(dict, settings)),
+            "remove": list(map(dict, remove)),
+            "idle": idle,
+        },
+        CALLED["update_settings"],
         undo,
+    )
+
+
+def update_platform(name: str, platform: str, told: str, *, former: str) -> Step:
+    """platform, former: ARNs, or names of stacks."""
+    number, old = platform_number(platform), platform_number(former)
+    return Step(
+        "update_platform",
+        f"put {name} on platform {number}",
+        "change",
+        f"in place of {old}; {told}",
+        {"name": name, "platform": platform},
+        CALLED["update_platform"],
+        _undo(
+            "update_platform",
+            f"put {name} back on platform {old}",
+            name=name,
+            platform=former,
+        ),
     )
 
 
@@ -272,69 +292,83 @@ def update_version(
     former: str | None,
     tags: Mapping[str, str],
     former_tags: Mapping[str, str],
+    idle: bool,
 ) -> Step:
-    undo = Undo(
+    """idle: whether callers mustn't reach it meanwhile."""
+    undo = _undo(
         "update_version",
-        {"name": name, "version": former, "tags": dict(former_tags)},
         f"put version {former} back on {name}",
+        name=name,
+        version=former,
+        tags=dict(former_tags),
     )
     return Step(
         "update_version",
         f"put version {version} on {name}",
         "change",
         told,
-        {"name": name, "version": version, "tags": dict(tags)},
-        (*_eb("UpdateEnvironment", "AddTags"), *_LOOK, *_ON_BEHALF),
+        {"name": name, "version": version, "tags": dict(tags), "idle": idle},
+        CALLED["update_version"],
         undo if former else None,
     )
 
 
-def verify(name: str, *, latency_ms: float, model_digest: str, commits: bool) -> Step:
-    """Golden requests to an environment's own address."""
+def verify(
+    name: str, *, latency_ms: float, model_digest: str, commits: bool, is_here: bool = True
+) -> Step:
+    """Golden requests to an environment's own address. is_here: whether the model file is, from which they come."""
+    asked = (
+        f"golden requests are answered as stored, each within {latency_ms:g} ms"
+        if is_here
+        else f"it serves model {model_digest[:12]}, whose file isn't here for golden requests"
+    )
     return Step(
         "verify",
         f"verify {name}",
         "look",
-        f"health is green, golden requests are answered as stored, each within {latency_ms:g} ms",
+        f"health is green, {asked}",
         {"name": name, "latency_ms": latency_ms, "model_digest": model_digest},
-        _LOOK,
+        LOOK,
         commits=commits,
     )
 
 
-def swap(name: str, former: str, address: str) -> Step:
-    """The address that callers know comes to `name`."""
+def swap(name: str, former: str, address: str, *, version: str | None) -> Step:
+    """The address that callers know comes to `name`. version: which it must have then."""
     return Step(
         "point",
         f"swap {name} and {former}",
         "change",
         f"{address} leads to {name} from then on",
-        {"name": name, "former": former},
-        (*_eb("SwapEnvironmentCNAMEs"), *_LOOK),
-        Undo("point", {"name": former, "former": name}, f"swap back to {former}"),
+        {"name": name, "former": former, "version": version},
+        CALLED["point"],
+        _undo("point", f"swap back to {former}", name=former, former=name, version=None),
     )
 
 
-def watch(name: str, *, seconds: int, model_digest: str) -> Step:
+def watch(name: str, *, seconds: int, model_digest: str, is_here: bool = True) -> Step:
+    """is_here: as for `verify`."""
+    asked = "golden requests" if is_here else f"model {model_digest[:12]}"
     return Step(
         "watch",
         f"watch {name} for {seconds} s",
         "look",
-        "golden requests and health; a failure takes all of it back",
+        f"{asked} and health; a failure takes all of it back",
         {"name": name, "seconds": seconds, "model_digest": model_digest},
-        _LOOK,
+        LOOK,
         commits=True,
     )
 
 
-def terminate(name: str, told: str) -> Step:
+def terminate(name: str, told: str, *, idle: bool) -> Step:
+    """idle: only while callers don't reach it."""
     return Step(
         "terminate",
         f"terminate environment {name}",
         "remove",
         told,
-        {"name": name},
-        (*_eb("TerminateEnvironment"), *_LOOK, *_ON_BEHALF),
+        {"name": name, "idle": idle},
+        CALLED["terminate"],
     )
 
 
@@ -345,7 +379,7 @@ def abort(name: str) -> Step:
         "change",
         "it returns to the version and settings of before",
         {"name": name},
-        (*_eb("AbortEnvironmentUpdate"), *_LOOK),
+        (*eb("AbortEnvironmentUpdate"), *LOOK),
     )
 
 
@@ -360,6 +394,6 @@ def write_record(bucket: str, key: str, record: Mapping[str, Any]) -> Step:
     )
 
 
-def remove(action: str, what: str, told: str, permissions: Sequence[str], **arguments: Any) -> Step:
+def remove(action: str, what: str, told: str, **arguments: Any) -> Step:
     """A step of `destroy`. action: one of the undoing ones."""
-    return Step(action, f"delete {what}", "remove", told, arguments, tuple(permissions))
+    return Step(action, f"delete {what}", "remove", told, arguments, CALLED[action])

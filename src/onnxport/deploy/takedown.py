@@ -54,7 +54,9 @@ class _Down:
                     resumable=True,
                 )
             yield steps.terminate(
-                environment.name, f"version {environment.version}; {environment.cname}"
+                environment.name,
+                f"version {environment.version}; {environment.cname}",
+                idle=False,
             )
         if not self._is_shared():
             yield from self._versions()
@@ -94,7 +96,6 @@ class _Down:
                     "delete_version",
                     f"version {version.label}",
                     version.description,
-                    ["elasticbeanstalk:DeleteApplicationVersion"],
                     application=self.names.application,
                     label=version.label,
                 )
@@ -108,7 +109,6 @@ class _Down:
                     "delete_object",
                     f"s3://{self.observed.bucket}/{key}",
                     "",
-                    ["s3:DeleteObject"],
                     bucket=self.observed.bucket,
                     key=key,
                 )
@@ -126,7 +126,6 @@ class _Down:
                     "delete_application",
                     f"application {found.name}",
                     "",
-                    ["elasticbeanstalk:DeleteApplication"],
                     name=found.name,
                 )
 
@@ -137,31 +136,40 @@ class _Down:
                 "delete_repository",
                 f"repository {found.name}",
                 "with all images in it",
-                ["ecr:DeleteRepository"],
                 name=found.name,
             )
 
     def _roles(self) -> Iterator[Step]:
-        name, roles = self.names.instance_profile, self.observed.roles
+        name = self.names.instance_profile
         profile = self.observed.profiles.get(name)
         if profile and belongs_to(profile.tags, self.intent):
             yield steps.remove(
                 "delete_profile",
                 f"instance profile {name}",
                 "",
-                ["iam:RemoveRoleFromInstanceProfile", "iam:DeleteInstanceProfile"],
                 name=name,
             )
-        for each in dict.fromkeys((name, self.names.service_role)):
-            role = roles.get(each)
-            if role and belongs_to(role.tags, self.intent):
-                yield steps.remove(
-                    "delete_role",
-                    f"role {each}",
-                    "",
-                    ["iam:DetachRolePolicy", "iam:DeleteRolePolicy", "iam:DeleteRole"],
-                    name=each,
-                )
+        for each in self._role_names():
+            yield steps.remove("delete_role", f"role {each}", "", name=each)
+
+    def _role_names(self) -> list[str]:
+        """Ours, but for the one that the application has, as long as that stays; it goes when the application goes,
+        whichever environment's it was.
+        """
+        names = self.names
+        used, goes = self._role_of_application(), bool(list(self._application()))
+        mine = [names.instance_profile, names.service_role]
+        found = [(each, self.observed.roles.get(each)) for each in mine]
+        ours = [each for each, role in found if role and belongs_to(role.tags, self.intent)]
+        if not goes or self._is_shared():
+            return [each for each in dict.fromkeys(ours) if each != used]
+        role = self.observed.roles.get(used)
+        its_own = role and is_ours(role.tags) and role.tags.get(APP) == self.intent.app
+        return list(dict.fromkeys([*ours, *([used] if its_own else [])]))
+
+    def _role_of_application(self) -> str:
+        application = self.observed.application
+        return application.service_role if application else ""
 
     def _logs(self) -> Iterator[Step]:
         for group in self._log_groups() if self.extent.logs else ():
@@ -169,7 +177,6 @@ class _Down:
                 "delete_log_group",
                 f"log group {group}",
                 "",
-                ["logs:DeleteLogGroup"],
                 name=group,
             )
 
@@ -192,6 +199,9 @@ class _Down:
         if self._is_shared():
             others = _listed([each.name for each in self._others()])
             yield f"the application has other environments ({others}), so it, its versions and its images stay"
+        used = self.observed.roles.get(self._role_of_application())
+        if used and belongs_to(used.tags, self.intent) and used.name not in self._role_names():
+            yield f"role {used.name} stays with the application, whose old versions are deleted by it"
         yield from self._foreign()
         if self.observed.has_bucket:
             yield f"bucket {self.observed.bucket} is the account's own, and stays"

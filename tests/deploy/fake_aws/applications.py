@@ -65,6 +65,9 @@ def create_application(call: Call) -> Answer:
     name = call.text("ApplicationName")
     if name in call.cloud.applications:
         raise invalid(f"Application {name} already exists.")
+    role = call.get("ResourceLifecycleConfig", {}).get("ServiceRole")
+    if role and call.cloud.scripts.strikes("role_unknown", operation=call.operation):
+        raise invalid(f"The service role {role} is invalid or can't be assumed.")
     return {"Application": told_application(call.cloud, _new_application(call, name))}
 
 

@@ -10,6 +10,7 @@ from tests.deploy.fake_aws.milestones import (
     deploy,
     group_name,
     now_ready,
+    ready_but_ill,
     remove_group,
     terminated,
 )
@@ -57,6 +58,11 @@ def swap(cloud: Cloud, source: Environment, destination: Environment, at: float)
         course.do(lambda at, one=one: _points(cloud, one, at)).wait(1)  # type: ignore[misc]
         course.tell(f"Completed swapping CNAMEs for environments {pair}.")
         course.do(lambda at, one=one: now_ready(one, at))  # type: ignore[misc]
+        if one is source and cloud.scripts.strikes("ill_after_swap", environment=one.name):
+            course.do(lambda at: ready_but_ill(cloud, source, at, _OVERWHELMED))
+
+
+_OVERWHELMED = "100.0 % of the requests are failing with HTTP 5xx."
 
 
 def _swap_names(cloud: Cloud, one: Environment, other: Environment) -> None:

@@ -11,7 +11,8 @@ from tests.deploy.fake_aws.state import Cloud, Environment, Fault, Order
 
 _PULL = ("ecr:GetAuthorizationToken", "ecr:BatchGetImage", "ecr:GetDownloadUrlForLayer")
 _ARCHITECTURES = {"x86_64": "amd64", "arm64": "arm64", "amd64": "amd64"}
-_HEALTH_PATH = ("aws:elasticbeanstalk:environment:process:default", "HealthCheckPath")
+_BALANCER_PATH = ("aws:elasticbeanstalk:environment:process:default", "HealthCheckPath")
+_SINGLE_PATH = ("aws:elasticbeanstalk:application", "Application Healthcheck URL")
 
 
 def examine(cloud: Cloud, environment: Environment, registry: Registry | None) -> Fault | None:
@@ -33,10 +34,14 @@ def examine(cloud: Cloud, environment: Environment, registry: Registry | None) -
         bundle.image,
         bundle.port,
         environment.variables,
-        environment.option(*_HEALTH_PATH, default="/"),
+        environment.option(*_path_of(environment), default="/"),
         bundle.snippets,
     )
     return _pull(cloud, environment, order, registry) or _run(cloud, environment, order)
+
+
+def _path_of(environment: Environment) -> tuple[str, str]:
+    return _SINGLE_PATH if environment.is_single else _BALANCER_PATH
 
 
 def _pull(

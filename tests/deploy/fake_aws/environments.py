@@ -23,6 +23,7 @@ from tests.deploy.fake_aws.state import Environment, Event
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9-]{2,38}[A-Za-z0-9]")
 _PREFIX = re.compile(r"[a-z0-9]([a-z0-9-]*[a-z0-9])?", re.IGNORECASE)
+_PROFILE = ("aws:autoscaling:launchconfiguration", "IamInstanceProfile", "")
 _WEB = {"Name": "WebServer", "Type": "Standard", "Version": "1.0"}
 _GONE_SHOWN = 3600.0  # seconds for which a terminated environment is still listed
 _LETTERS = "abcdefghijkmnpqrstuvwxyz23456789"
@@ -55,6 +56,9 @@ def create_environment(call: Call) -> Answer:
     chosen = dict(template.options) if template else {}
     chosen |= _options(call)
     _check_options({**chosen})
+    if cloud.scripts.strikes("role_unknown", operation=call.operation):
+        profile = chosen.get(_PROFILE, "")
+        raise invalid(f"Invalid IamInstanceProfile: {profile}.")
     new = Environment(
         id=f"e-{_random(10)}",
         name=name,

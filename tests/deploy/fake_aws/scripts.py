@@ -16,19 +16,21 @@ OF_CALLS = {
 # What strikes an environment or the account.
 OF_STATES = {
     "missing_instance_profile": "the instance profile doesn't exist at launch",
+    "role_unknown": "CreateApplication and CreateEnvironment don't know a role that was just made",
     "image_not_found": "the instance finds no such image",
     "wrong_architecture": "the image is for another architecture than the instance",
     "bad_gateway": "the container listens on no port that nginx asks: 502",
     "health_404": "the health path answers 404",
     "quota": "the account has as many environments, versions and applications as it may",
     "swap_refused": "SwapEnvironmentCNAMEs finds an environment that isn't Ready",
+    "ill_after_swap": "the environment that a swap gives the other's address turns red",
     "launch_timeout": "the instance tells nothing until the time is up",
     "reverted_update": "an update of the configuration fails and is taken back",
     "security_group_left": "termination leaves the security group behind",
     "version_failed": "the processing of an application version fails",
 }
 FAILURES = {**OF_CALLS, **OF_STATES}
-_ONCE = frozenset(OF_CALLS) | {"swap_refused"}
+_ONCE = frozenset(OF_CALLS) | {"swap_refused", "role_unknown", "ill_after_swap"}
 
 
 @dataclass

@@ -72,7 +72,23 @@ def test_a_deployment_stops_before_anything_is_made(
     done = project.run("deploy", "--dry-run" if dry else "--yes")
     assert done.code == 1
     assert done.sentence.startswith("onnxport: P03, workers fit into memory: 8 x ")
-    assert done.sentence.endswith("take a larger instance type, or fewer workers in [server]")
+    assert "take a larger instance type, or fewer workers in [server]" in done.sentence
+    assert done.sentence.endswith("; if the check is wrong, --skip P03")
+    assert account.inventory() == EMPTY
+
+
+def test_a_check_that_is_wrong_can_be_skipped(project: Project, account: Account) -> None:
+    project.configure('\n[instances]\ntypes = ["t3.nano"]\n\n[server]\nworkers = 8\n')
+    done = project.run("deploy", "--dry-run", "--skip", "P03")
+    assert done.code == 0, done.stderr
+    assert "warning: P03, workers fit into memory, fails and is skipped: 8 x " in done.stderr
+    alone = project.run(
+        "deploy", "--preflight", "--json", "--skip", "p03", env={"PATH": "/usr/sbin"}
+    )
+    assert (alone.code, outcomes(alone)["P03"]) == (0, "failed")
+    unknown = project.run("deploy", "--yes", "--skip", "P99")
+    assert unknown.code == 2
+    assert "there is no check P99" in unknown.sentence
     assert account.inventory() == EMPTY
 
 

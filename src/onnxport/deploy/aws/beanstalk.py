@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import re
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from botocore.exceptions import ClientError
 
-from onnxport.deploy.aws.session import Cloud, absent_is_fine, code_of, told
+from onnxport.deploy.aws.session import Cloud, absent_is_fine, told
 
 _PROPAGATION_SECONDS = 90.0  # until IAM's news are everywhere
+_PROPAGATION_PAUSE = 3.0
+_NOT_KNOWN_YET = re.compile(
+    r"Invalid IamInstanceProfile|(role|instance ?profile)\b.*(invalid|not exist|not found|assume)",
+    re.IGNORECASE,
+)
 
 Settings = Sequence[Mapping[str, str]]
 
@@ -20,13 +26,17 @@ def create_application(
     """keep: how many versions stay; their bundles in the bucket stay all. service_role: an ARN, for the deletions."""
     rule = {"Enabled": True, "MaxCount": keep, "DeleteSourceFromS3": False}
     lifecycle = {"ServiceRole": service_role, "VersionLifecycleConfig": {"MaxCountRule": rule}}
-    with told(f"create application {name}"):
+
+    def create() -> None:
         cloud.beanstalk.create_application(
             ApplicationName=name,
             Description="made by onnxport",
             ResourceLifecycleConfig=lifecycle,
             Tags=tag_list(tags),
         )
+
+    with told(f"create application {name}"):
+        _when_known(create)
 
 
 def delete_application(cloud: Cloud, *, name: str) -> None:
@@ -82,30 +92,34 @@ def create_environment(
     settings: Settings,
     tags: Mapping[str, str],
 ) -> None:
-    """Tried again while IAM's news of the instance profile are on their way."""
-    deadline = time.monotonic() + _PROPAGATION_SECONDS
+    def create() -> None:
+        cloud.beanstalk.create_environment(
+            ApplicationName=application,
+            EnvironmentName=name,
+            CNAMEPrefix=cname,
+            VersionLabel=version,
+            OptionSettings=list(settings),
+            Tags=tag_list(tags),
+            **_platform(platform),
+        )
+
     with told(f"create environment {name}"):
-        while True:
-            try:
-                cloud.beanstalk.create_environment(
-                    ApplicationName=application,
-                    EnvironmentName=name,
-                    CNAMEPrefix=cname,
-                    VersionLabel=version,
-                    OptionSettings=list(settings),
-                    Tags=tag_list(tags),
-                    **_platform(platform),
-                )
-                return
-            except ClientError as err:
-                if not _is_propagating(err) or time.monotonic() > deadline:
-                    raise
-                time.sleep(3)
+        _when_known(create)
 
 
-def _is_propagating(err: ClientError) -> bool:
-    said = str(err.response.get("Error", {}).get("Message", ""))
-    return code_of(err) == "InvalidParameterValue" and "Invalid IamInstanceProfile" in said
+def _when_known(call: Callable[[], None]) -> None:
+    """Calls again while the news of a role or an instance profile, made seconds ago, are on their way through IAM."""
+    deadline = time.monotonic() + _PROPAGATION_SECONDS
+    while True:
+        try:
+            call()
+        except ClientError as err:
+            said = str(err.response.get("Error", {}).get("Message", ""))
+            if not _NOT_KNOWN_YET.search(said) or time.monotonic() > deadline:
+                raise
+            time.sleep(_PROPAGATION_PAUSE)
+        else:
+            return
 
 
 def _platform(platform: str) -> dict[str, str]:
@@ -126,14 +140,22 @@ def update_version(cloud: Cloud, *, name: str, version: str) -> None:
         cloud.beanstalk.update_environment(EnvironmentName=name, VersionLabel=version)
 
 
+def update_platform(cloud: Cloud, *, name: str, platform: str) -> None:
+    with told(f"put {name} on another platform"):
+        cloud.beanstalk.update_environment(EnvironmentName=name, **_platform(platform))
+
+
 def update_tags(cloud: Cloud, *, arn: str, tags: Mapping[str, str]) -> None:
     with told("write tags"):
         cloud.beanstalk.update_tags_for_resource(ResourceArn=arn, TagsToAdd=tag_list(tags))
 
 
 def swap(cloud: Cloud, *, source: str, destination: str) -> None:
+    """Sent once: a second one would undo it, so whoever calls looks first. A resumable DeployError leaves it open
+    whether AWS has done it.
+    """
     with told(f"swap the addresses of {source} and {destination}"):
-        cloud.beanstalk.swap_environment_cnames(
+        cloud.beanstalk_once.swap_environment_cnames(
             SourceEnvironmentName=source, DestinationEnvironmentName=destination
         )
 

@@ -30,7 +30,7 @@ FAILURES = (
 )
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.3, 5.0
 _MOVING = ("Launching", "Updating", "Terminating", "LinkingFrom", "LinkingTo", "Aborting")
-_AN_INSTANT = timedelta(milliseconds=1)
+_LATENESS = timedelta(seconds=60)  # an event may be told after later ones
 
 Tell = Callable[[Event], None]
 
@@ -47,6 +47,7 @@ class Stream:
         self._since: datetime | None = None
         self.first = self._fetch()
         self._seen = set(self.first)
+        self._opened = self.first[-1].time if self.first else None
 
     @classmethod
     def past(cls, cloud: Cloud, application: str, environment: str) -> list[Event]:
@@ -54,10 +55,10 @@ class Stream:
         return cls(cloud, application, environment).first
 
     def news(self) -> list[Event]:
-        """What has come since the last call, oldest first."""
+        """What has come since the last call, oldest first; what is told late isn't missed."""
         fresh = [event for event in self._fetch() if event not in self._seen]
         self._seen.update(fresh)
-        return fresh
+        return [event for event in fresh if self._opened is None or event.time >= self._opened]
 
     def _fetch(self) -> list[Event]:
         since = {"StartTime": self._since} if self._since else {}
@@ -65,7 +66,7 @@ class Stream:
             said = self._cloud.beanstalk.describe_events(**self._asked, MaxRecords=1000, **since)
         found = sorted(map(event_of, said["Events"]), key=lambda event: event.time)
         if found:
-            self._since = found[-1].time - _AN_INSTANT  # several may share an instant
+            self._since = found[-1].time - _LATENESS
         return found
 
 

@@ -26,12 +26,13 @@ def observe(cloud: Cloud, intent: Intent, *, digest: str = "", tagged: bool = Fa
     bucket = bucket_name(account.region, account.id)
     has_bucket = reading.has_bucket(cloud, bucket)
     in_ecr = not intent.image.repository
+    application = reading.read_application(cloud, names.application)
     versions_at = f"{KEY_PREFIX}{names.application}/"
     return Observed(
         account=account,
         live=reading.read_address(cloud, names.live_cname),
         idle=reading.read_address(cloud, names.idle_cname),
-        application=reading.read_application(cloud, names.application),
+        application=application,
         environments=tuple(_environments(cloud, names)),
         versions=tuple(reading.read_versions(cloud, names.application, tagged=tagged)),
         bucket=bucket,
@@ -39,7 +40,7 @@ def observe(cloud: Cloud, intent: Intent, *, digest: str = "", tagged: bool = Fa
         bundles=tuple(reading.read_objects(cloud, bucket, versions_at)) if has_bucket else (),
         registry=registry_of(cloud)[0] if in_ecr else "",
         repository=reading.read_repository(cloud, names.repository, digest) if in_ecr else None,
-        roles=_roles(cloud, names),
+        roles=_roles(cloud, names, application.service_role if application else ""),
         profiles=_profiles(cloud, names),
         platform=reading.read_platform(cloud),
         record=(reading.read_document(cloud, bucket, names.record_key) or {}) if has_bucket else {},
@@ -62,9 +63,9 @@ def _is_asked(environment: Environment, slots: list[str]) -> bool:
     return environment.name in slots and environment.status != "Terminating"
 
 
-def _roles(cloud: Cloud, names: Names) -> dict[str, Role]:
-    wanted = (names.service_role, names.instance_profile, DEFAULT_SERVICE_ROLE)
-    roles = {name: reading.read_role(cloud, name) for name in dict.fromkeys(wanted)}
+def _roles(cloud: Cloud, names: Names, of_application: str) -> dict[str, Role]:
+    wanted = (names.service_role, names.instance_profile, DEFAULT_SERVICE_ROLE, of_application)
+    roles = {name: reading.read_role(cloud, name) for name in dict.fromkeys(wanted) if name}
     return {name: role for name, role in roles.items() if role}
 
 

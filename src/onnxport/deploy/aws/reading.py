@@ -35,7 +35,8 @@ def read_application(cloud: Cloud, name: str) -> Application | None:
     for each in found:
         if each["ApplicationName"] == name:
             arn = each.get("ApplicationArn", "")
-            return Application(name, arn, read_tags(cloud, arn))
+            role = each.get("ResourceLifecycleConfig", {}).get("ServiceRole", "")
+            return Application(name, arn, read_tags(cloud, arn), role.rpartition("/")[2])
     return None
 
 

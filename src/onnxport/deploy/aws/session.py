@@ -35,12 +35,12 @@ class Cloud:
             )
         self.region: str = self._session.region_name
 
-    def client(self, service: str) -> Any:
-        """A client of one service."""
+    def client(self, service: str, *, attempts: int = _ATTEMPTS) -> Any:
+        """A client of one service. attempts: how often a call is sent at most."""
         config = Config(
             connect_timeout=_CONNECT_SECONDS,
             read_timeout=_READ_SECONDS,
-            retries={"mode": "standard", "total_max_attempts": _ATTEMPTS},
+            retries={"mode": "standard", "total_max_attempts": attempts},
             user_agent_extra="onnxport",
         )
         return self._session.client(service, config=config)  # type: ignore[call-overload]
@@ -48,6 +48,11 @@ class Cloud:
     @cached_property
     def beanstalk(self) -> Any:
         return self.client("elasticbeanstalk")
+
+    @cached_property
+    def beanstalk_once(self) -> Any:
+        """For what must not be done twice: a call whose answer is lost isn't sent again."""
+        return self.client("elasticbeanstalk", attempts=1)
 
     @cached_property
     def ecr(self) -> Any:
