@@ -7,6 +7,7 @@ import os
 import shutil
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -19,7 +20,7 @@ from cyclonedx.validation.json import JsonStrictValidator
 from onnxport.errors import BuildError
 from onnxport.image.base_image import open_base
 from onnxport.image.bytecode import MINOR, can_compile, compile_tree
-from onnxport.image.contents import SPARE_ENGINE, Tree, library_tree, package_tree
+from onnxport.image.contents import SPARE_ENGINE, Tree, kept_folder, library_tree, package_tree
 from onnxport.image.layers import write_layer
 from onnxport.image.libraries import Subject, proven_libraries
 from onnxport.image.parts import Platform
@@ -62,6 +63,25 @@ def model(model_file: Path) -> ModelFile:
 def relative(tree: Tree) -> Iterator[str]:
     for path in tree.folder.rglob("*"):
         yield path.relative_to(tree.folder).as_posix()
+
+
+def test_a_tree_that_nobody_has_used_for_long_goes(tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    old, used = (kept_folder(store, {"made": name}, _fill) for name in ("old", "used"))
+    now = time.time()
+    for folder, days in ((old, 100), (used, 80)):
+        os.utime(folder, (now, now - days * 24 * 3600))
+    assert kept_folder(store, {"made": "used"}, _never) == used
+    assert not old.is_dir()
+    assert now - used.stat().st_mtime < 60
+
+
+def _fill(folder: Path) -> None:
+    (folder / "file").touch()
+
+
+def _never(_: Path) -> None:
+    raise AssertionError("it is there already")
 
 
 def test_what_no_server_reads_is_left_out(libraries: Tree) -> None:

@@ -119,6 +119,17 @@ def test_what_a_killed_run_left_is_swept_after_a_day(store: Store) -> None:
     assert new.exists()
 
 
+def test_what_nobody_has_used_for_long_goes_and_what_was_used_stays(store: Store) -> None:
+    old, used = store.put(b"old"), store.put(b"used")
+    before = time.time() - 100 * 24 * 3600
+    for blob in (old, used):
+        os.utime(blob.path, (before, before))
+    assert store.find(used.digest) == used
+    new = store.put(b"new")
+    assert _files(store) == sorted(blob.path.name for blob in (used, new))
+    assert store.find(old.digest) is None
+
+
 def test_a_full_disk_is_told(tmp_path: Path) -> None:
     programs.root("to mount a small disk")
     disk = tmp_path / "disk"

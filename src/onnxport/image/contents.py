@@ -18,7 +18,7 @@ from onnxport.image.bytecode import PYTHON_VERSION, can_compile, compile_tree
 from onnxport.image.layers import Entry, folder_entries
 from onnxport.image.memory import Key, alone, place, recall, remember
 from onnxport.image.parts import digest_of
-from onnxport.image.store import Store
+from onnxport.image.store import Store, note_use
 from onnxport.image.wheels import Target
 
 LIBRARIES = "app/site"
@@ -109,6 +109,7 @@ def kept_folder(store: Store, key: Key, fill: Callable[[Path], None]) -> Path:
             with _new_folder(folder) as work:
                 fill(work)
             remember(store, "seals", key, {"seal": _seal(folder)})
+        note_use(folder)
     return folder
 
 

@@ -7,13 +7,14 @@ import json
 import os
 import shutil
 import tempfile
+import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 from onnxport.errors import BuildError
 from onnxport.image.parts import canonical, digest_of
-from onnxport.image.store import Store
+from onnxport.image.store import UNUSED_SECONDS, Store
 
 Key = Mapping[str, Any]
 
@@ -58,9 +59,11 @@ def alone(store: Store, kind: str) -> Iterator[None]:
 
 
 def _sweep(folder: Path) -> None:
-    """Removes what runs that were killed left: temporary folders, when nobody else is at work."""
-    for path in folder.glob(f"{tempfile.gettempprefix()}*"):
-        shutil.rmtree(path, ignore_errors=True)
+    """Removes temporary folders of runs that were killed, and what is long unused; when nobody else is at work."""
+    oldest = time.time() - UNUSED_SECONDS
+    for path in folder.glob("*"):
+        if path.name.startswith(tempfile.gettempprefix()) or path.stat().st_mtime < oldest:
+            shutil.rmtree(path, ignore_errors=True)
 
 
 def place(store: Store, kind: str, key: Key) -> Path:

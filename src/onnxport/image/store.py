@@ -8,7 +8,7 @@ import os
 import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from io import FileIO
 from pathlib import Path
 from typing import IO, NoReturn
@@ -20,6 +20,9 @@ from onnxport.image.reference import is_digest
 _PIECE = 1 << 20
 _UNFINISHED = "unfinished-"
 _STALE_SECONDS = 24 * 3600  # what another run left half-written for so long is nobody's any more
+UNUSED_SECONDS = (
+    90 * 24 * 3600
+)  # what nobody has used for so long goes; it is made or fetched again if need be
 _FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 
 
@@ -51,7 +54,8 @@ class WrongBytes(BuildError):
 class Store:
     """Blobs in files `sha256/HEX` below a folder. Several processes may share it: files appear whole or not at all.
 
-    Every blob is checked against its digest when it is written, and once more when it is first found.
+    Every blob is checked against its digest when it is written, and once more when it is first found. What hasn't been
+    found for 90 days is removed when something new comes.
     """
 
     def __init__(self, folder: Path | None = None) -> None:
@@ -98,6 +102,7 @@ class Store:
             if size not in (None, found) or not self._is_whole(path, digest):
                 path.unlink(missing_ok=True)
                 return None
+            note_use(path)
         return Blob(digest, found, path)
 
     def _is_whole(self, path: Path, digest: str) -> bool:
@@ -174,6 +179,12 @@ class Writing:
             _refuse_digest(digest, self.digest)
 
 
+def note_use(path: Path) -> None:
+    """Notes that somebody has used a file or a folder now; in a store that can only be read nothing is swept either."""
+    with suppress(PermissionError):
+        os.utime(path)
+
+
 def _refuse_digest(expected: str, found: str) -> NoReturn:
     raise WrongBytes(
         f"bytes that should have the digest {shorten(expected, 80)} have {found}; "
@@ -190,11 +201,12 @@ def _pieces(content: bytes | IO[bytes]) -> Iterator[bytes]:
 
 
 def _sweep(folder: Path) -> None:
-    """Removes what runs that were killed left half-written."""
-    oldest = time.time() - _STALE_SECONDS
-    for path in folder.glob(_UNFINISHED + "*"):
+    """Removes what runs that were killed left half-written, and what has long been of no use."""
+    now = time.time()
+    for path in folder.iterdir():
+        longest = _STALE_SECONDS if path.name.startswith(_UNFINISHED) else UNUSED_SECONDS
         try:
-            if path.stat().st_mtime < oldest:
+            if path.stat().st_mtime < now - longest:
                 path.unlink()
         except FileNotFoundError:
             pass  # another run was quicker

@@ -17,7 +17,7 @@ from pathlib import Path
 from onnxport.errors import BuildError, shorten
 from onnxport.image.memory import Key, alone, place
 from onnxport.image.parts import Platform
-from onnxport.image.store import Store
+from onnxport.image.store import Store, note_use
 
 Tell = Callable[[str], None]
 
@@ -95,6 +95,8 @@ def fetch_wheels(target: Target, store: Store, tell: Tell) -> tuple[Path, ...]:
             tell(f"fetching {len(pins)} libraries for {target}")
             _download(pins, target, folder)
             found = _checked(folder, pins)
+        if found is not None:
+            note_use(folder)
     if found is None:
         raise BuildError(f"{folder} changes while it is read; build again")
     return found
