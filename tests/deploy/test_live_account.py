@@ -19,6 +19,7 @@ import boto3
 import pytest
 
 from onnxport.check import check_url
+from tests.image import bases
 
 pytestmark = pytest.mark.aws
 _SECONDS = 3600
@@ -55,13 +56,16 @@ class Folder:
 
 
 @pytest.fixture
-def folder(tmp_path: Path, models: dict[str, Path]) -> Iterator[Folder]:
+def folder(tmp_path: Path, models: dict[str, Path], root: Path) -> Iterator[Folder]:
     region = boto3.Session().region_name
     assert region, "set AWS_DEFAULT_REGION"
     made = Folder(tmp_path, models)
     made.use("1.0")
     app = f"onnxport-test-{secrets.token_hex(3)}"
-    made.run("deploy", "--init", "--app", app, "--region", region, "--latency-ms", "5000")
+    made.run(
+        *("deploy", "--init", "--app", app, "--region", region, "--base", str(bases.slim(root))),
+        *("--latency-ms", "5000", "--watch", "30"),
+    )
     try:
         yield made
     finally:
