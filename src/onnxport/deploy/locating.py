@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
-from onnxport.deploy.intent import Intent
+from onnxport.deploy.intent import FILE_NAME, Intent
+from onnxport.deploy.reading import place_of
 from onnxport.errors import SettingsError
 
 _SHOWN = 5
+_IS_PATH = re.compile(r"(\./|\.\./|/|~).*|.*\.(tar|tgz|tar\.gz)")  # any other text names an image
 
 
 def find_model(intent: Intent, folder: Path) -> Path:
@@ -35,8 +38,16 @@ def find_model(intent: Intent, folder: Path) -> Path:
 
 
 def find_base(intent: Intent, folder: Path) -> str | None:
-    """The base image: a file beside the intent, or a name."""
-    if not intent.image.base:
+    """The base image: a file beside the intent, or a name. Raises SettingsError for a path where none is."""
+    base = intent.image.base
+    if not base:
         return None
-    path = folder / intent.image.base
-    return str(path) if path.is_file() else intent.image.base
+    path = folder / base
+    if path.is_file():
+        return str(path)
+    if _IS_PATH.fullmatch(base) and not Path(base).is_file():
+        where = place_of(folder / FILE_NAME, "image.base", base)
+        raise SettingsError(
+            f"{where}the base image {base} isn't there; correct image.base or --base, or leave it out for the default"
+        )
+    return base

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import re
 import tomllib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any, NoReturn
 
-from onnxport.deploy import positions, server_settings, user_tags
+from onnxport.deploy import positions, server_settings, syntax, user_tags
 from onnxport.deploy.agreement import conflicts
 from onnxport.deploy.intent import FILE_NAME, FREE_TABLES, OPTIONS, TABLES, Intent
 from onnxport.deploy.values import complaint, frozen, unknown
@@ -42,6 +41,19 @@ def read_intent(path: str | Path | None, flags: Mapping[str, Any] | None = None)
     return intent
 
 
+def place_of(file: Path, name: str, value: Any) -> str:
+    """Where a file gives an option this value, such as "onnxport.toml, line 5: "; "" where it doesn't."""
+    try:
+        document, lines, called = _read(file)
+    except SettingsError:
+        return ""
+    found: Any = document
+    path = tuple(name.split("."))
+    for key in path:
+        found = found.get(key) if isinstance(found, dict) else None
+    return f"{called}, line {lines[path]}: " if found == value else ""
+
+
 def _read(path: Path) -> tuple[dict[str, Any], dict[positions.Path, int], str]:
     called = shorten(path.name)
     try:
@@ -69,21 +81,11 @@ def _parse(text: str, called: str) -> dict[str, Any]:
     try:
         return tomllib.loads(text)
     except tomllib.TOMLDecodeError as err:
-        raise SettingsError(_syntax(str(err), text, called)) from err
+        raise SettingsError(syntax.explain(str(err), text, called)) from err
     except ValueError as err:  # a number of thousands of digits
         raise SettingsError(f"{called}: it has a number that nobody can read; shorten it") from err
     except RecursionError as err:
         raise SettingsError(f"{called}: its lists are nested too deeply; write them flat") from err
-
-
-def _syntax(message: str, text: str, called: str) -> str:
-    """tomllib tells the place in words, at the end."""
-    what, _, place = message.rpartition(" (at ")
-    found = re.match(r"line (\d+), column (\d+)", place)
-    line = int(found[1]) if found else text.rstrip().count("\n") + 1
-    column = f", column {found[2]}" if found else ""
-    told = f"this is no TOML: {shorten(what, 120)}"
-    return f'{called}, line {line}{column}: {told}; texts need quotes, as in app = "iris"'
 
 
 class _Reading:
@@ -159,7 +161,8 @@ class _Reading:
     def _stop(self) -> NoReturn:
         first, *others = sorted(self._faults, key=lambda fault: fault.line)
         where = f"{self._called}, line {first.line}" if first.line else self._called
-        also = ", ".join(str(fault.line) for fault in others[:5] if fault.line)
+        elsewhere = dict.fromkeys(fault.line for fault in others if fault.line > first.line)
+        also = ", ".join(map(str, [*elsewhere][:5]))
         more = f" (and faults in line {also})" if also else ""
         raise SettingsError(f"{where}: {first.told}{more}")
 

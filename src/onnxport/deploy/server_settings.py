@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from onnxport.deploy.forms import suggestion
+from onnxport.deploy.values import echo
 from onnxport.errors import SettingsError, shorten
 from onnxport.settings import SETTINGS, read_settings
 
@@ -27,7 +28,7 @@ def read(key: str, value: Any) -> tuple[str, str]:
             f"{called} is no setting that can be given here{suggestion(key, NAMES)}"
         )
     if type(value) is not setting.type:
-        raise SettingsError(f"{called} must be {_WORDS[setting.type]}")
+        raise SettingsError(f"{called} is {echo(value)}, and must be {_WORDS[setting.type]}")
     if isinstance(value, str) and not (value.isascii() and value.isprintable()):
         raise SettingsError(f"{called} must have printable ASCII characters alone")
     if len(str(value)) > _MAX_TEXT:

@@ -7,6 +7,7 @@ import unicodedata
 from typing import Any
 
 from onnxport.deploy.tags import PREFIX
+from onnxport.deploy.values import echo
 from onnxport.errors import SettingsError, shorten
 
 MOST = 40  # AWS has 50; Elastic Beanstalk takes three, we six
@@ -18,7 +19,7 @@ def read(key: str, value: Any) -> tuple[str, str]:
     """One tag. Raises SettingsError: the sentence has no place, which the caller knows."""
     called = f"tags.{shorten(key)}"
     if not isinstance(value, str):
-        raise SettingsError(f"{called} must be a text in quotes")
+        raise SettingsError(f"{called} is {echo(value)}, and must be a text in quotes")
     if not key or len(key) > _MAX_KEY or len(value) > _MAX_VALUE:
         raise SettingsError(
             f"{called}: a tag's name has 1 to {_MAX_KEY} characters and its value up to {_MAX_VALUE}"

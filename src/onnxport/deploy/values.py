@@ -42,14 +42,14 @@ def _place(option: Option) -> str:
 def complaint(option: Option, value: Any, called: str) -> str | None:
     """What is wrong with a value, or None. called: the option as it was given."""
     if not _is_of_type(option, value):
-        return f"{called} is {_echo(value)}, and must be {_WORDS[option.type]}"
+        return f"{called} is {echo(value)}, and must be {_WORDS[option.type]}"
     texts = value if option.type is tuple else [value]
     for text in texts:
         if isinstance(text, str) and not is_plain(text):
-            return f"{called} is {_echo(text)}, and must be short and of printable characters alone"
+            return f"{called} is {echo(text)}, and must be short and of printable characters alone"
     if option.form.test(tuple(value) if option.type is tuple else value):
         return None
-    return f"{called} is {_echo(value)}, and must be {option.form.wanted}" + _meant(option, value)
+    return f"{called} is {echo(value)}, and must be {option.form.wanted}" + _meant(option, value)
 
 
 def _is_of_type(option: Option, value: Any) -> bool:
@@ -61,14 +61,14 @@ def _is_of_type(option: Option, value: Any) -> bool:
     return isinstance(value, allowed) and not isinstance(value, bool)
 
 
-def _echo(value: Any) -> str:
+def echo(value: Any) -> str:
     """A value as it may be told: a few characters, and quotes around texts."""
     if isinstance(value, bool):
         return "true" if value else "false"
     if isinstance(value, dict):
         return "a table"
     if isinstance(value, list):
-        return f"[{', '.join(_echo(each) for each in value[:3])}{', ...' * (len(value) > 3)}]"
+        return f"[{', '.join(echo(each) for each in value[:3])}{', ...' * (len(value) > 3)}]"
     if isinstance(value, int) and abs(value) > _HUGE:
         return "a huge number"
     return f"'{shorten(value)}'" if isinstance(value, str) else shorten(str(value))
