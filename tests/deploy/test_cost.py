@@ -64,6 +64,18 @@ def test_a_kept_environment_costs_as_much_again() -> None:
     assert kept.month.expected > 1.9 * estimate(SINGLE).month.low
 
 
+def test_the_environments_that_are_there_are_counted() -> None:
+    """One for each, whatever the intent keeps: `--keep` may have been a flag of another day."""
+    kept = replace(SINGLE, update=Update(keep=True))
+    for intent in (SINGLE, kept):
+        one, two = estimate(intent, environments=1), estimate(intent, environments=2)
+        assert one.month == estimate(SINGLE).month
+        assert item(two, "second environment") == Range(*[item(estimate(kept), "kept").high] * 3)
+        assert two.month.low > 1.8 * one.month.low
+        assert any("4 deployments a month" in told for told in one.assumptions)
+        assert not any("4 deployments a month" in told for told in two.assumptions)
+
+
 def test_prices_of_regions() -> None:
     there = estimate(replace(SINGLE, region="eu-central-1"))
     here = estimate(SINGLE)
@@ -152,3 +164,21 @@ def test_a_machine_without_a_price_is_told_and_no_budget_covers_it() -> None:
     assert "without the machines (p5.48xlarge)" in next(told.lines())
     assert "the price of p5.48xlarge isn't known here" in (over_budget(intent, told) or "")
     assert over_budget(replace(intent, budget=0.0), told) is None
+
+
+@pytest.mark.parametrize(
+    ("given", "meant"),
+    [
+        ("t3.smal", "t3.small"),
+        ("t33.small", "t3.small"),
+        ("m7i-flx.large", "m7i-flex.large"),
+        ("c5.2large", "c5.2xlarge"),
+        ("p5.48xlarge", None),
+        ("t3.tiny", None),
+    ],
+)
+def test_a_type_that_is_nearly_another_is_told_as_that(given: str, meant: str | None) -> None:
+    intent = replace(SINGLE, instances=Instances(types=(given,)), budget=50.0)
+    told = over_budget(intent, estimate(intent)) or ""
+    asked = f" (did you mean {meant}?)" if meant else ""
+    assert f"the price of {given} isn't known here{asked}, so the budget" in told

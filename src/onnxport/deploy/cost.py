@@ -28,7 +28,9 @@ class Item:
 
 @dataclass(frozen=True, slots=True)
 class Estimate:
-    """date, source: of the prices. unpriced: instance types without a price in the table, which aren't counted."""
+    """date, source: of the prices. unpriced: instance types without a price in the table, which aren't counted; meant:
+    the one with a price that the first of them is nearly called.
+    """
 
     region: str
     date: str
@@ -36,6 +38,7 @@ class Estimate:
     items: tuple[Item, ...]
     assumptions: tuple[str, ...]
     unpriced: tuple[str, ...] = ()
+    meant: str | None = None
 
     @property
     def month(self) -> Range:
@@ -79,20 +82,26 @@ def _rounded(month: Range) -> dict[str, float]:
     }
 
 
-def estimate(intent: Intent, prices: Prices | None = None) -> Estimate:
-    """A month of an intent. prices: the shipped table by default."""
+def estimate(
+    intent: Intent, prices: Prices | None = None, *, environments: int | None = None
+) -> Estimate:
+    """A month of an intent. prices: the shipped table by default. environments: how many there are; None: as many as the
+    intent will have.
+    """
     prices = prices or load_prices()
     running = tuple(_running(intent, prices))
     factor = prices.factor(intent.region)
-    items = [*running, _second_environment(intent, running), *_beside(intent, prices)]
+    items = [*running, _second(intent, running, environments), *_beside(intent, prices)]
     first = intent.instances.types[0]
+    is_priced = prices.machine_hour(first) is not None
     return Estimate(
         region=intent.region,
         date=prices.date.isoformat(),
         source=prices.source,
         items=tuple(Item(item.name, item.month * factor) for item in items),
-        assumptions=tuple(_assumptions(intent, prices)),
-        unpriced=() if prices.machine_hour(first) is not None else (first,),
+        assumptions=tuple(_assumptions(intent, prices, environments)),
+        unpriced=() if is_priced else (first,),
+        meant=None if is_priced else prices.nearest(first),
     )
 
 
@@ -101,9 +110,10 @@ def over_budget(intent: Intent, told: Estimate) -> str | None:
     if intent.budget <= 0:
         return None
     if told.unpriced:
+        meant = f" (did you mean {told.meant}?)" if told.meant else ""
         return (
-            f"the price of {told.unpriced[0]} isn't known here, so the budget of {intent.budget:,.2f} USD can't be "
-            "held; choose another instance type, or write budget = 0"
+            f"the price of {told.unpriced[0]} isn't known here{meant}, so the budget of {intent.budget:,.2f} USD can't "
+            "be held; choose another instance type, or write budget = 0"
         )
     expected = told.month.expected
     if expected <= intent.budget:
@@ -140,14 +150,20 @@ def _running(intent: Intent, prices: Prices) -> Iterator[Item]:
     yield Item("public IPv4 addresses", addresses * (each["public_ipv4_hour"] * HOURS))
 
 
-def _second_environment(intent: Intent, running: tuple[Item, ...]) -> Item:
+def _second(intent: Intent, running: tuple[Item, ...], environments: int | None) -> Item:
     """Blue/green: two environments side by side, for a while or for good."""
     month = sum((item.month for item in running), Range(0, 0, 0))
+    if _are_two(environments):
+        return Item("second environment", month)
     if intent.update.strategy != "bluegreen":
         return Item("machines during updates", month * (_DEPLOYMENTS * (1 / HOURS)))
-    if intent.update.keep:
+    if intent.update.keep and environments is None:
         return Item("second environment, kept", month * Range(0, 1, 1))
     return Item("second environment during updates", month * (_DEPLOYMENTS * (1 / HOURS)))
+
+
+def _are_two(environments: int | None) -> bool:
+    return environments is not None and environments > 1
 
 
 def _beside(intent: Intent, prices: Prices) -> Iterator[Item]:
@@ -160,7 +176,7 @@ def _beside(intent: Intent, prices: Prices) -> Iterator[Item]:
 # ------------------------------------------------------------------------------------------------------- assumptions
 
 
-def _assumptions(intent: Intent, prices: Prices) -> Iterator[str]:
+def _assumptions(intent: Intent, prices: Prices, environments: int | None) -> Iterator[str]:
     yield f"prices of {prices.date.isoformat()}, from {prices.source}"
     yield "on demand for every hour, without free tier, discounts, taxes or burst credits"
     yield "the first 100 GB that leave AWS a month are free, and more aren't counted"
@@ -175,7 +191,8 @@ def _assumptions(intent: Intent, prices: Prices) -> Iterator[str]:
         yield f"everything in {intent.region} costs {known:g} times what it does in {prices.reference_region}"
     if intent.instances.max > intent.instances.min:
         yield f"{_machines(intent).expected:.1f} of {intent.instances.max} machines run on average"
-    if intent.update.strategy == "bluegreen" and not intent.update.keep:
+    kept = intent.update.keep and environments is None
+    if intent.update.strategy == "bluegreen" and not kept and not _are_two(environments):
         yield f"{_DEPLOYMENTS.expected:g} deployments a month, with a second environment for an hour each"
     if not intent.network.public_ip:
         yield "the NAT of the machines isn't counted"

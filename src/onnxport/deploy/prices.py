@@ -11,6 +11,7 @@ from datetime import date
 from importlib.resources import files
 from typing import Any
 
+from onnxport.deploy.forms import near
 from onnxport.errors import SettingsError
 
 _PRICES = (
@@ -54,6 +55,12 @@ class Prices:
         if family not in self.families or size not in self.sizes:
             return None
         return self.families[family] * self.sizes[size]
+
+    def nearest(self, instance_type: str) -> str | None:
+        """A type with a price that was probably meant, or None: family and size each have one of nearly that name."""
+        family, _, size = instance_type.partition(".")
+        parts = near(family, [*self.families]), near(size, [*self.sizes])
+        return f"{parts[0]}.{parts[1]}" if parts[0] and parts[1] else None
 
     def factor(self, region: str) -> Range:
         """By how much a region is dearer than the reference; outside of the table it is a guess, and a wide one."""
