@@ -11,7 +11,7 @@ import pytest
 
 from onnxport.deploy import known_options as known
 from onnxport.deploy.access import hash_lines
-from onnxport.deploy.intent import Instances, Intent, Limits, Logs, Network, Update
+from onnxport.deploy.intent import OPTIONS, Instances, Intent, Limits, Logs, Network, Update
 from onnxport.deploy.options import option_settings
 from onnxport.errors import SettingsError
 from onnxport.keys import new_key
@@ -132,6 +132,32 @@ def test_our_table_and_the_fakes_agree() -> None:
         assert list(fake.faults(fake.read(told))) == []
     for namespace, names in known.KNOWN.items():
         assert [name for name in names if (namespace, name) not in fake.table()] == []
+
+
+def test_each_row_of_names_is_an_option_of_ours_and_one_of_aws() -> None:
+    ours = {option.name for option in OPTIONS}
+    for (namespace, name), called in known.CALLED.items():
+        assert called in ours
+        assert namespace == known.VARIABLES or name in known.KNOWN[namespace]
+
+
+@pytest.mark.parametrize(
+    ("key", "change"),
+    [
+        ((known.LAUNCH, "RootVolumeSize"), {"instances": Instances(volume_gb=30)}),
+        ((known.COMMAND, "Timeout"), {"update": Update(timeout=900)}),
+        ((known.LOGS, "RetentionInDays"), {"logs": Logs(retention_days=30)}),
+        ((known.VARIABLES, "ONNXPORT_MAX_BODY"), {"limits": Limits(body_mb=8)}),
+    ],
+    ids=["disk", "timeout", "retention", "body"],
+)
+def test_the_option_that_is_named_is_the_one_that_decides(
+    key: tuple[str, str], change: dict[str, Any]
+) -> None:
+    changed = settings(replace(SINGLE, **change)).items() - settings(SINGLE).items()
+    assert [one for one, _ in changed] == [key]
+    table, _, _ = known.CALLED[key].partition(".")
+    assert table in change
 
 
 # -------------------------------------------------------------------------------------------------------------- keys

@@ -39,13 +39,43 @@ def test_drift_between_the_intent_and_what_runs(project: Project, account: Accou
     eb.update_environment(EnvironmentName="iris-blue", OptionSettings=[option])
     eb.close()
     project.use("2.0")
-    project.configure("\n[limits]\nbody_mb = 8\n")
+    project.configure("\n[limits]\nbody_mb = 8\n[instances]\nvolume_gb = 30\n")
     (project.folder / "onnxport.key").write_text("onnxport_" + "0" * 48 + "\n")
     drift = "\n".join(project.run("status", "--json").told["drift"])
-    assert "ONNXPORT_MAX_ROWS is set, and onnxport.toml doesn't" in drift
-    assert "ONNXPORT_MAX_BODY is 4194304, and onnxport.toml wants 8388608" in drift
+    assert "server.max_rows (ONNXPORT_MAX_ROWS) is set, and onnxport.toml doesn't" in drift
+    body = "limits.body_mb (ONNXPORT_MAX_BODY)"
+    assert f"{body} is 4194304, and onnxport.toml wants 8388608" in drift
+    assert "instances.volume_gb (RootVolumeSize) is 16, and onnxport.toml wants 30" in drift
     assert "the API keys differ" in drift
     assert "the model file here is" in drift
+
+
+def test_two_environments_cost_twice(project: Project) -> None:
+    project.deploy()
+    [one] = [line for line in project.run("status").stdout.splitlines() if "cost" in line]
+    assert one.startswith("cost of 1 environment: about ")
+    month = project.run("status", "--json").told["cost"]["expected"]
+    project.use("2.0")
+    project.deploy("--keep")
+    assert "cost of 2 environments: about " in project.run("status").stdout
+    assert project.run("status", "--json").told["cost"]["expected"] > 1.8 * month
+
+
+def test_what_launches_is_not_live_yet(
+    project: Project, account: Account, live_aws: FakeAws
+) -> None:
+    live_aws.rate(20)
+    assert project.stop_at("createEnvironment is starting", "deploy", "--yes") is not None
+    live_aws.rate(0)
+    assert account.environments()["iris-blue"]["Status"] == "Launching"
+    told = project.run("status")
+    assert told.code == 1
+    assert told.stdout.startswith("iris: not live yet\n")
+    assert "  blue  not live yet  Launching, health " in told.stdout
+    assert "cost of 1 environment: " in told.stdout
+    refused = project.run("open")
+    assert (refused.code, refused.stdout) == (1, "")
+    assert refused.sentence.startswith("onnxport: iris-blue is Launching, and ")
 
 
 def make_ill(account: Account, live_aws: FakeAws) -> None:

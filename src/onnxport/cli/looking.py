@@ -13,6 +13,7 @@ import click
 from onnxport.cli.commands import FAILED, Command, say
 from onnxport.cli.files import JSON_OPTION
 from onnxport.cli.intents import known_keys, model_if_here, of_all, read_told
+from onnxport.errors import DeployError
 
 
 @click.command(cls=Command)
@@ -123,13 +124,18 @@ def _tell_findings(findings: list[Any], *, as_json: bool) -> int:
 @click.option("--browser", is_flag=True, help="Open it in the browser, too.")
 @of_all
 def open(browser: bool, file: Path, **flags: Any) -> int:
-    """Print the address of the live deployment's documentation page."""
+    """Print the address of the live deployment's documentation page. Fails while the environment isn't Ready."""
     from onnxport.deploy.aws.session import Cloud
     from onnxport.deploy.logs import find_environment
     from onnxport.deploy.status import address
 
     told = read_told(file, flags)
     environment = find_environment(Cloud(told.intent.region), told.intent)
+    if not environment.is_ready:
+        raise DeployError(
+            f"{environment.name} is {environment.status}, and what answers there isn't certain",
+            remedy="wait until `onnxport status` says Ready, then run the same command again",
+        )
     url = f"{address(told.intent, environment.cname)}/docs"
     click.echo(url)
     if browser:

@@ -85,8 +85,8 @@ def _rounded(month: Range) -> dict[str, float]:
 def estimate(
     intent: Intent, prices: Prices | None = None, *, environments: int | None = None
 ) -> Estimate:
-    """A month of an intent. prices: the shipped table by default. environments: how many there are; None: as many as the
-    intent will have.
+    """A month of an intent. prices: the shipped table by default. environments: how many there are; None: as many as
+    the intent will have.
     """
     prices = prices or load_prices()
     running = tuple(_running(intent, prices))

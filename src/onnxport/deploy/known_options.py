@@ -149,6 +149,33 @@ KNOWN: Mapping[str, Mapping[str, Rule]] = {
     },
 }
 
+# Which option of `onnxport.toml` decides what an option of Elastic Beanstalk is, where one alone does.
+CALLED: Mapping[tuple[str, str], str] = {
+    (ENVIRONMENT, "EnvironmentType"): "instances.layout",
+    (ENVIRONMENT, "ServiceRole"): "roles.service",
+    (LAUNCH, "IamInstanceProfile"): "roles.instance_profile",
+    (LAUNCH, "RootVolumeSize"): "instances.volume_gb",
+    (INSTANCES, "InstanceTypes"): "instances.types",
+    (INSTANCES, "SupportedArchitectures"): "instances.architecture",
+    (GROUP, "MinSize"): "instances.min",
+    (GROUP, "MaxSize"): "instances.max",
+    (COMMAND, "DeploymentPolicy"): "update.strategy",
+    (COMMAND, "Timeout"): "update.timeout",
+    (SPLITTING, "NewVersionPercent"): "update.canary_percent",
+    (SPLITTING, "EvaluationTime"): "update.canary_minutes",
+    (APPLICATION, "Application Healthcheck URL"): "health.path",
+    (PROCESS, "HealthCheckPath"): "health.path",
+    (LOGS, "StreamLogs"): "logs.stream",
+    (LOGS, "RetentionInDays"): "logs.retention_days",
+    (BALANCER, "IdleTimeout"): "limits.timeout",
+    (SECURE_LISTENER, "SSLCertificateArns"): "network.certificate",
+    (VPC, "VPCId"): "network.vpc",
+    (VPC, "Subnets"): "network.subnets",
+    (VPC, "ELBSubnets"): "network.load_balancer_subnets",
+    (VPC, "AssociatePublicIpAddress"): "network.public_ip",
+    (VARIABLES, "ONNXPORT_MAX_BODY"): "limits.body_mb",
+}
+
 
 def faults(settings: Settings) -> Iterator[str]:
     """What Elastic Beanstalk would refuse, or take and misunderstand; a sentence each."""

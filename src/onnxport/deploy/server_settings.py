@@ -15,6 +15,7 @@ NAMES = (
     *("max_connections", "max_wait", "deadline", "log_level", "access_log", "slow_request"),
 )
 _KNOWN = {setting.name: setting for setting in SETTINGS if setting.name in NAMES}
+VARIABLES = {setting.env: f"server.{name}" for name, setting in _KNOWN.items()}
 _WORDS = {str: "a text in quotes", int: "a whole number", bool: "true or false"}
 _MAX_TEXT = 512
 

@@ -12,19 +12,23 @@ from onnxport.deploy.aws.session import Cloud
 from onnxport.deploy.cost import Estimate, estimate
 from onnxport.deploy.drift import drift, is_same_platform, platform_number
 from onnxport.deploy.intent import Intent
-from onnxport.deploy.known_options import KEY_HASHES
+from onnxport.deploy.known_options import CALLED, KEY_HASHES
 from onnxport.deploy.names import SLOTS, Names, names_of
 from onnxport.deploy.observed import Environment, HealthReport, Observed, Version
-from onnxport.deploy.slots import find_slots, slot_of
+from onnxport.deploy.server_settings import VARIABLES
+from onnxport.deploy.slots import TERMINATING, find_slots, slot_of
 from onnxport.deploy.tags import IMAGE, MODEL, belongs_to
 from onnxport.deploy.wanted import Setting, settings_of
 
 _SHOWN_VERSIONS = 10
+_LAUNCHING = "Launching"
 
 
 @dataclass(frozen=True, slots=True)
 class Slot:
-    """One environment of ours. model, image: digests, by its version's tags. health: None while it can't be told."""
+    """One environment of ours. is_live: it has the address, and isn't launching any more. model, image: digests, by its
+    version's tags. health: None while it can't be told.
+    """
 
     name: str
     slot: str
@@ -38,11 +42,17 @@ class Slot:
     url: str
     health: HealthReport | None = None
 
+    @property
+    def role(self) -> str:
+        if self.state == _LAUNCHING:
+            return "not live yet"
+        return "live" if self.is_live else "idle"
+
 
 @dataclass(frozen=True, slots=True)
 class Status:
     """slots: the live one first. drift: sentences on what differs from the intent. foreign: names of ours that others
-    have. record: the last deployment as it was written down. cost: of a month of the intent.
+    have. record: the last deployment as it was written down. cost: of a month of the environments that are there.
     """
 
     app: str
@@ -87,7 +97,7 @@ class Status:
 
     def lines(self) -> Iterator[str]:
         """The status for people."""
-        yield f"{self.name}: {self.url if self.live else 'not deployed'}"
+        yield f"{self.name}: {self._where}"
         yield f"  account {self.account}, {self.region}"
         for slot in self.slots:
             yield from _slot_lines(slot)
@@ -103,7 +113,21 @@ class Status:
             yield f"  and {len(self.versions) - _SHOWN_VERSIONS} older ones"
         if self.live:
             yield from (f"drift: {text}" for text in self.drift or ("none",))
-            yield f"cost: {next(self.cost.lines())}"
+        if self.paid:
+            many = "1 environment" if self.paid == 1 else f"{self.paid} environments"
+            yield f"cost of {many}: {next(self.cost.lines())}"
+
+    @property
+    def paid(self) -> int:
+        """How many environments cost something."""
+        return sum(slot.state != TERMINATING for slot in self.slots)
+
+    @property
+    def _where(self) -> str:
+        if self.live:
+            return self.url
+        is_coming = any(slot.state == _LAUNCHING for slot in self.slots)
+        return "not live yet" if is_coming else "not deployed"
 
 
 def _slot_json(slot: Slot) -> dict[str, Any]:
@@ -126,9 +150,8 @@ def _slot_json(slot: Slot) -> dict[str, Any]:
 
 
 def _slot_lines(slot: Slot) -> Iterator[str]:
-    role = "live" if slot.is_live else "idle"
     well = f"{slot.color}" + (f" ({slot.health.status})" if slot.health else "")
-    yield f"  {slot.slot:<5} {role}  {slot.state}, health {well}, version {slot.version}"
+    yield f"  {slot.slot:<5} {slot.role}  {slot.state}, health {well}, version {slot.version}"
     for cause in slot.health.causes if slot.health else ():
         yield f"        cause: {cause}"
     if slot.health and any(slot.health.instances.values()):
@@ -149,8 +172,8 @@ def read_status(
     named = [observed.environment(names.environment(slot)) for slot in SLOTS]
     found = [each for each in named if each]
     ours = [each for each in found if belongs_to(each.tags, intent)]
-    told = [_slot(cloud, names, observed, each, is_live=each is slots.live) for each in ours]
-    live = slots.live if slots.live in ours else None
+    live = slots.live if slots.live in ours and slots.live.status != _LAUNCHING else None
+    told = [_slot(cloud, names, observed, each, is_live=each is live) for each in ours]
     settings = settings_of(intent, names, observed, key_lines or ())
     return Status(
         app=intent.app,
@@ -165,7 +188,7 @@ def read_status(
         else (),
         foreign=tuple(each.name for each in found if each not in ours),
         record=dict(observed.record),
-        cost=estimate(intent),
+        cost=estimate(intent, environments=sum(each.status != TERMINATING for each in ours)),
     )
 
 
@@ -204,12 +227,10 @@ def _drift(
 ) -> Iterator[str]:
     found = drift(settings, live.settings)
     for setting in (*found.changed, *found.extra):
-        name = setting["OptionName"]
-        if without_keys and name == KEY_HASHES:
+        key = setting["Namespace"], setting["OptionName"]
+        if without_keys and key[1] == KEY_HASHES:
             continue
-        yield _difference(
-            name, live.settings.get((setting["Namespace"], name)), setting.get("Value")
-        )
+        yield _difference(key, live.settings.get(key), setting.get("Value"))
     if not is_same_platform(live.platform, observed.platform):
         old, newest = map(platform_number, (live.platform, observed.platform))
         yield f"the platform is {old}, and {newest} is the newest"
@@ -219,9 +240,13 @@ def _drift(
         yield f"the model file here is {model_digest[:12]}, and {deployed[:12]} is live"
 
 
-def _difference(name: str, found: str | None, wanted: str | None) -> str:
+def _difference(key: tuple[str, str], found: str | None, wanted: str | None) -> str:
+    """key: AWS's namespace and name of the option, which is told by ours where there is one."""
+    name = key[1]
     if name == KEY_HASHES:
         return "the API keys differ"
+    ours = CALLED.get(key) or VARIABLES.get(name)
+    called = f"{ours} ({name})" if ours else name
     if wanted is None:
-        return f"{name} is set, and onnxport.toml doesn't"
-    return f"{name} is {found or 'not set'}, and onnxport.toml wants {wanted}"
+        return f"{called} is set, and onnxport.toml doesn't"
+    return f"{called} is {found or 'not set'}, and onnxport.toml wants {wanted}"
