@@ -13,7 +13,7 @@ import click
 from onnxport.cli.commands import FAILED, say
 from onnxport.cli.intents import Told
 from onnxport.cli.reporting import Reporter, reporting
-from onnxport.errors import DeployError, OnnxportError, SettingsError
+from onnxport.errors import DeployError, OnnxportError, SettingsError, shorten
 
 if TYPE_CHECKING:
     from onnxport.deploy.aws.session import Cloud
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 # What the plan tells by itself, with the plan beside it or with what a broken-off run has left in mind.
 _OF_THE_PLAN = frozenset({"P46", "P47", "P53", "P54"})
 _ALONE = "`onnxport deploy --preflight` has an engine try it"
+_TOLD = 120  # characters of a warning before a plan
 _OUTCOMES: tuple[Outcome, ...] = ("ok", "warning", "failed", "skipped")
 
 
@@ -52,28 +53,50 @@ def preflight(told: Told, *, as_json: bool, skipped: frozenset[str]) -> int:
 
     with reporting() as reporter:
         subject, broken = _gather(told, reporter)
-        found = run(subject, None if as_json else _tell)
+        found = run(subject, None if as_json else _Telling())
     faults = [one for one in found if one.outcome == "failed" and one.id not in skipped]
     passed = not broken and not faults
     if as_json:
         document = {"passed": passed, "findings": [one.to_json() for one in found]}
         click.echo(json.dumps(document, indent=2, ensure_ascii=False))
     else:
-        click.echo(f"preflight {'passed' if passed else 'failed'}: {_sums(found)}")
+        limits = _unseen(found) if passed else ""
+        click.echo(f"preflight {'passed' if passed else 'failed'}: {_sums(found)}{limits}")
     if broken:
         say(broken)
     return 0 if passed else FAILED
 
 
-def _tell(one: Finding) -> None:
-    click.echo(f"{one.id}  {one.outcome:<7}  {one.title}: {one.looked_at}")
-    if one.fix and one.outcome != "ok":
-        click.echo(f"{'':14}-> {one.fix}")
+class _Telling:
+    """Tells findings as they come; why several are skipped is told with the first of them."""
+
+    def __init__(self) -> None:
+        self._told: dict[tuple[str, str], str] = {}
+
+    def __call__(self, one: Finding) -> None:
+        head = f"{one.id}  {one.outcome:<7}  {one.title}"
+        if one.outcome == "skipped":
+            first = self._told.setdefault((one.looked_at, one.fix), one.id)
+            if first != one.id:
+                click.echo(f"{head}: as {first}")
+                return
+        click.echo(f"{head}: {one.looked_at}")
+        if one.fix and one.outcome != "ok":
+            click.echo(f"{'':14}-> {one.fix}")
 
 
 def _sums(found: Sequence[Finding]) -> str:
     counts = Counter(one.outcome for one in found)
-    return ", ".join(f"{counts[name]} {name}" for name in _OUTCOMES if counts[name])
+    plural = {"warning": "s" if counts["warning"] > 1 else ""}
+    return ", ".join(
+        f"{counts[name]} {name}{plural.get(name, '')}" for name in _OUTCOMES if counts[name]
+    )
+
+
+def _unseen(found: Sequence[Finding]) -> str:
+    """What a preflight that passed must not be taken for."""
+    why = dict.fromkeys(one.looked_at for one in found if one.lacks in ("model", "account"))
+    return f"; only what could be looked at has passed: {', '.join(why)}" if why else ""
 
 
 # ------------------------------------------------------------------------------------------------ what there is
@@ -115,7 +138,7 @@ def _built(
     from onnxport.deploy.locating import find_base
 
     if model is None:
-        reasons["image"] = "there is no model file to build it of"
+        reasons["image"] = "there is no model file to build it of; name one, as P01 says"
         return None, ""
     reporter.doing(f"building the image of {model.name}")
     try:
@@ -137,10 +160,12 @@ def _engine(reasons: dict[Need, str]) -> Engine | None:
 
 
 def _cloud(told: Told, reasons: dict[Need, str]) -> Cloud | None:
+    from onnxport.deploy.preflight.subject import WITHOUT_BOTO3
+
     try:
         from onnxport.deploy.aws.session import Cloud
     except ModuleNotFoundError:
-        reasons["account"] = "boto3 isn't installed: pip install '.[aws]'"
+        reasons["account"] = "; ".join(WITHOUT_BOTO3)
         return None
     try:
         return Cloud(told.intent.region)
@@ -193,3 +218,6 @@ def look_before(
             remedy=f"{first.fix}; {instead}" if first.fix else instead,
         )
     reporter.say(f"preflight: {_sums(found)}; `onnxport deploy --preflight` tells each")
+    for one in found:
+        if one.outcome == "warning":
+            reporter.say(f"warning: {one.id}, {one.title}: {shorten(one.looked_at, _TOLD)}")

@@ -165,15 +165,23 @@ def test_clocks(skew: float, outcome: str) -> None:
 
 def test_quotas_that_are_used_up(look: Make, fake_aws: FakeAws) -> None:
     fake_aws.script("quota")
-    fires("P41", look(), "environments are used, and 1 more are needed")
+    fires("P41", look(), "environments are used, and 1 more is needed")
 
 
 def test_addresses_that_are_used_up(look: Make, fake_aws: FakeAws) -> None:
     ec2 = client(fake_aws, "ec2")
     for _ in range(5):
         ec2.allocate_address(Domain="vpc")
-    fires("P41", look(), "5 of 5 elastic IP addresses are used, and 1 more are needed")
+    fires("P41", look(), "5 of 5 elastic IP addresses are used, and 1 more is needed")
     passes("P41", look(replace(OPEN, instances=Instances(layout="load-balanced"))))
+
+
+def test_a_quota_that_is_exceeded_forbids_nothing_where_nothing_is_made() -> None:
+    quotas = [Quota("environments", 3, 2)]
+    assert list(quota_faults(quotas, {"environments": 0})) == []
+    assert list(quota_faults(quotas, {"environments": 2})) == [
+        "3 of 2 environments are used, and 2 more are needed"
+    ]
 
 
 def test_a_quota_that_is_not_told() -> None:

@@ -3,22 +3,26 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from onnxport.deploy.preflight import CHECKS
+from tests.deploy.fake_aws.process import FakeAws
 from tests.deploy.projects import EMPTY, Account, Done, Project
 
 
-def run(folder: Path, *words: str) -> Done:
+def run(folder: Path, *words: str, program: Sequence[str] = ("-m", "onnxport")) -> Done:
     """Without credentials, and without an engine on the PATH."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith("AWS_")}
     none = dict.fromkeys(("AWS_CONFIG_FILE", "AWS_SHARED_CREDENTIALS_FILE"), os.devnull)
     environment = {**kept, **none, "AWS_EC2_METADATA_DISABLED": "true", "PATH": str(folder)}
-    command = [sys.executable, "-W", "error", "-m", "onnxport", "deploy", *words]
+    command = [sys.executable, "-W", "error", *program, "deploy", *words]
     done = subprocess.run(
         command,
         cwd=folder,
@@ -43,6 +47,47 @@ def test_offline_checks_need_neither_credentials_nor_a_model(tmp_path: Path) -> 
     found = outcomes(done)
     assert found["P20"] == found["P30"] == found["P31"] == found["P53"] == "ok"
     assert found["P01"] == found["P06"] == found["P40"] == "skipped"
+
+
+def test_what_was_not_looked_at_is_not_taken_for_fine(tmp_path: Path) -> None:
+    done = run(tmp_path, "--preflight", "--app", "iris", "--auth", "none")
+    lines = done.stdout.splitlines()
+    assert lines[-1].endswith(
+        " skipped; only what could be looked at has passed: no .onnx file is here, there are no AWS credentials"
+    )
+    assert done.stdout.count("log in, such as") == 1
+    assert done.stdout.count("there are no AWS credentials") == 2
+    assert "P40  skipped  AWS takes the credentials: as P34" in lines
+
+
+WITHOUT_BOTO3 = """
+import sys
+
+class Blocked:
+    def find_spec(self, name, path=None, target=None):
+        if name.partition(".")[0] in ("boto3", "botocore"):
+            raise ModuleNotFoundError(f"No module named {name!r}", name=name)
+
+sys.meta_path.insert(0, Blocked())
+from onnxport.cli import main
+main()
+"""
+
+
+def test_without_boto3_what_needs_it_is_skipped(tmp_path: Path, model: Path) -> None:
+    shutil.copy(model, tmp_path / "iris.onnx")
+    script = tmp_path / "without_boto3.py"
+    script.write_text(WITHOUT_BOTO3)
+    words = ("--app", "iris", "--auth", "none", "--base", "./none.tar")
+    done = run(tmp_path, "--preflight", "--json", *words, program=[str(script)])
+    found = {one["id"]: one for one in done.told["findings"]}
+    assert len(found) == len(CHECKS)
+    assert {found[check]["outcome"] for check in ("P01", "P02", "P03", "P31", "P53")} == {"ok"}
+    for check in ("P30", "P34", "P40", "P54"):
+        assert found[check]["outcome"] == "skipped"
+        assert found[check]["looked_at"] == "boto3 isn't installed"
+        assert found[check]["fix"].startswith("pip install '.[aws]'")
+    assert "the base image ./none.tar isn't there" in done.sentence
 
 
 def test_what_fails_is_told_with_its_fix_and_ends_with_1(tmp_path: Path) -> None:
@@ -100,3 +145,57 @@ def test_a_project_passes(project: Project, account: Account) -> None:
     skipped = {one for one, outcome in found.items() if outcome == "skipped"}
     assert skipped == {"P07", "P10", "P11", "P52"}, "there are no engine and no environment"
     assert account.inventory() == EMPTY
+
+
+def test_warnings_are_named_before_a_plan_is_applied(project: Project) -> None:
+    told = project.run("deploy", "--dry-run").stderr
+    assert " 1 warning, " in told
+    [line] = [line for line in told.splitlines() if "warning: P" in line]
+    assert "warning: P19, the image says what it is: iris 1.0 is labelled, and names no lic" in line
+
+
+def test_quotas_count_what_is_missing_alone(project: Project, live_aws: FakeAws) -> None:
+    """A run that broke off finishes in an account that has as much as it may."""
+    live_aws.rate(20)
+    assert project.stop_at("createEnvironment is starting", "deploy", "--yes") is not None
+    live_aws.script("quota", operation="DescribeAccountAttributes", times=100)
+    assert quotas(project)["outcome"] == "ok"
+    live_aws.rate(100)
+    project.deploy()
+    found = quotas(project)
+    assert (found["outcome"], "1 of 1 environments" in found["looked_at"]) == ("ok", True)
+    project.use("2.0")
+    told = quotas(project)["looked_at"]
+    assert "1 of 1 environments are used, and 1 more is needed" in told
+    assert "1 of 1 application versions are used, and 1 more is needed" in told
+    assert "1 of 1 applications" not in told
+
+
+def quotas(project: Project) -> dict[str, Any]:
+    done = project.run("deploy", "--preflight", "--json", env={"PATH": "/usr/sbin"})
+    return next(one for one in done.told["findings"] if one["id"] == "P41")
+
+
+BROKEN_ENGINE = """#!/bin/sh
+case "$1" in
+--version) echo "Docker version 28.0.0, build 0" ;;
+version) echo amd64 ;;
+load) echo "failed: OCI runtime create failed: runc create failed: unable to start container process: error during \
+container init: error mounting \"proc\" to rootfs at \"/proc\": mount src=proc, dst=/proc, flags=MS_NOSUID: not let" >&2
+    exit 1 ;;
+*) exit 1 ;;
+esac
+"""
+
+
+def test_an_engine_that_fails_is_told_in_a_line(project: Project) -> None:
+    docker = project.folder / "docker"
+    docker.write_text(BROKEN_ENGINE)
+    docker.chmod(0o755)
+    path = f"{project.folder}:/bin:/usr/sbin"
+    lines = project.run("deploy", "--preflight", env={"PATH": path}).stdout.splitlines()
+    [told] = [line for line in lines if line.startswith("P07  ")]
+    assert "`docker load` failed: ... " in told
+    assert told.endswith("flags=MS_NOSUID: not let")
+    assert len(told) < 180
+    assert "P10  skipped  SIGTERM ends it in 10 s: as P07" in lines

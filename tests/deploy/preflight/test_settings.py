@@ -74,6 +74,7 @@ def test_too_many_keys(subject_of: Make, tmp_path: Path) -> None:
     (tmp_path / "onnxport.key").write_text("x" * 40)
     hashes = [hashlib.sha256(str(n).encode()).hexdigest() for n in range(70)]
     lines = [f"caller-{n}:{digest}" for n, digest in enumerate(hashes)]
+    passes("P32", subject_of(replace(OPEN, auth="keys")), "with the hash of 1 key")
     (tmp_path / "more").write_text("\n".join(lines[:3]))
     intent = replace(OPEN, auth="keys", more_keys="more")
     passes("P32", subject_of(intent), "the hashes of 4 keys")

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 
-from onnxport.deploy.drift import drift
+from onnxport.deploy.bundle import make_bundle
+from onnxport.deploy.drift import drift, is_same_platform
 from onnxport.deploy.names import KEY_PREFIX, PLATFORM_BRANCH, partition
 from onnxport.deploy.observed import Account, Environment
 from onnxport.deploy.preflight.facts import PlatformVersion, Quota, Whereabouts
 from onnxport.deploy.preflight.finding import Said, failed, judged, ok, skipped, warning
-from onnxport.deploy.preflight.subject import Missing, Subject
+from onnxport.deploy.preflight.subject import Subject, without_credentials
 from onnxport.deploy.slots import Slots, find_slots, has_address, refuse_foreign
-from onnxport.errors import DeployError
+from onnxport.deploy.wanted import repository_of, settings_of
+from onnxport.errors import DeployError, SettingsError
 
 _SKEW, _MUCH_SKEW = 60.0, 240.0  # seconds; beyond 5 minutes AWS refuses signatures
 _RETIRED = ("Deprecated", "Retired")
@@ -27,7 +30,7 @@ def credentials_work(subject: Subject) -> Said:
         account = subject.once("account", lambda: cloud.account)
     except DeployError as err:
         if lacks_credentials(err):
-            raise Missing(err.what, err.remedy) from err
+            raise without_credentials() from err
         return failed(err.what, err.remedy or "log in to AWS")
     try:
         found = where_we_are(cloud)
@@ -86,16 +89,48 @@ def quotas_suffice(subject: Subject) -> Said:
 
 
 def _wanted(subject: Subject) -> dict[str, int]:
-    """How many more of each a deployment makes at most."""
-    slots = _slots(subject)
-    environments = 1 if len(slots.all) < 2 and (not slots.live or _is_bluegreen(subject)) else 0
-    single = not subject.intent.is_balanced
+    """How many more of each a deployment makes at most: what is there already isn't made again."""
+    label = _label(subject)
+    environments = _new_environments(subject, label)
     return {
         "applications": 0 if subject.observed.application else 1,
         "environments": environments,
-        "application versions": 1,
-        "elastic IP addresses": environments if single else 0,
+        "application versions": 0 if label else 1,
+        "elastic IP addresses": 0 if subject.intent.is_balanced else environments,
     }
+
+
+def _label(subject: Subject) -> str | None:
+    """Of the version that is there of this very bundle; the end of its description tells (`Wanted.mark`)."""
+    if not subject.has_image:
+        return None
+    observed = subject.observed
+    image = f"{repository_of(subject.intent, observed)}@{subject.built.digest}"
+    mark = f"bundle {make_bundle(subject.intent, image).sha256[:16]}"
+    for one in observed.versions:
+        if one.description.endswith(mark) and one.status.lower() != "failed":
+            return one.label
+    return None
+
+
+def _new_environments(subject: Subject, label: str | None) -> int:
+    """At one time: where an idle one is there it is updated, or ends before another starts."""
+    slots = _slots(subject)
+    if slots.live is None:
+        return 1
+    is_enough = len(slots.all) > 1 or slots.live.status == "Launching"
+    if is_enough or not _is_bluegreen(subject) or _is_as_wanted(subject, slots.live, label):
+        return 0
+    return 1
+
+
+def _is_as_wanted(subject: Subject, live: Environment, label: str | None) -> bool:
+    observed, keys = subject.observed, tuple[str, ...]()
+    with suppress(SettingsError):
+        keys = subject.key_lines
+    settings = settings_of(subject.intent, subject.names, observed, keys)
+    is_newest = is_same_platform(live.platform, observed.platform)
+    return live.version == label and is_newest and not drift(settings, live.settings).is_any
 
 
 def _is_bluegreen(subject: Subject) -> bool:
@@ -105,8 +140,10 @@ def _is_bluegreen(subject: Subject) -> bool:
 def quota_faults(quotas: Sequence[Quota], wanted: dict[str, int]) -> Iterator[str]:
     """What there would be too many of."""
     for one in quotas:
-        if one.most is not None and one.used + wanted.get(one.name, 0) > one.most:
-            yield f"{one.used} of {one.most} {one.name} are used, and {wanted[one.name]} more are needed"
+        if one.most is not None and wanted.get(one.name, 0) > max(one.most - one.used, 0):
+            more = wanted.get(one.name, 0)
+            needed = f"{more} more {'is' if more == 1 else 'are'} needed"
+            yield f"{one.used} of {one.most} {one.name} are used, and {needed}"
 
 
 # ---------------------------------------------------------------------------------------------------------- platform

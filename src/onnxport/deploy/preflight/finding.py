@@ -15,7 +15,8 @@ _TOLD = 3  # faults of one check
 class Finding:
     """id: P01 to P54. looked_at: what was looked at and what was found; of a skipped check, why it can't be made.
 
-    fix: one sentence, or "" where there is nothing to mend.
+    fix: one sentence, or "" where there is nothing to mend. lacks: the part that a skipped check needs, of "model",
+    "image", "engine" and "account", or "".
     """
 
     id: str
@@ -23,6 +24,7 @@ class Finding:
     outcome: Outcome
     looked_at: str
     fix: str = ""
+    lacks: str = ""
 
     def to_json(self) -> dict[str, Any]:
         """The finding as plain data."""
@@ -40,6 +42,7 @@ class Said:
     outcome: Outcome
     looked_at: str
     fix: str = ""
+    lacks: str = ""
 
 
 def ok(looked_at: str) -> Said:
@@ -54,8 +57,8 @@ def failed(looked_at: str, fix: str) -> Said:
     return Said("failed", looked_at, fix)
 
 
-def skipped(why: str, fix: str = "") -> Said:
-    return Said("skipped", why, fix)
+def skipped(why: str, fix: str = "", lacks: str = "") -> Said:
+    return Said("skipped", why, fix, lacks)
 
 
 def judged(faults: Iterable[str], fine: str, fix: str) -> Said:

@@ -68,6 +68,7 @@ def fits_memory(subject: Subject) -> Said:
         return skipped(
             f"the memory of {', '.join(unknown)} isn't known here; {told} are needed",
             "look again with AWS credentials",
+            "account",
         )
     return ok(f"{told} fit into {', '.join(subject.intent.instances.types)}")
 
@@ -83,10 +84,10 @@ def _memory(subject: Subject, name: str) -> int | None:
 
 def machine(subject: Subject, name: str) -> Machine | None:
     """What EC2 says of an instance type; None where it has none of that name."""
+    cloud, types = subject.cloud, subject.intent.instances.types
     from onnxport.deploy.aws.inspection import read_machines
 
-    types = subject.intent.instances.types
-    found = subject.once("machines", lambda: read_machines(subject.cloud, types))
+    found = subject.once("machines", lambda: read_machines(cloud, types))
     return found.get(name)
 
 

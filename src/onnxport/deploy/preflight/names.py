@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from onnxport.deploy.names import SLOTS, version_label
 from onnxport.deploy.preflight.facts import Limit
 from onnxport.deploy.preflight.finding import Said, judged
-from onnxport.deploy.preflight.subject import Missing, Subject
+from onnxport.deploy.preflight.subject import Subject
 
 # What the models don't say and the service does.
 _FORMS = {
@@ -21,12 +21,8 @@ _FORMS = {
 
 def names_fit(subject: Subject) -> Said:
     """P30"""
-    try:
-        from onnxport.deploy.aws.inspection import name_limits
-    except ModuleNotFoundError as err:
-        raise Missing(
-            "boto3 isn't installed, which knows AWS's limits", "pip install '.[aws]'"
-        ) from err
+    from onnxport.deploy.aws.inspection import name_limits
+
     limits, named = name_limits(), list(_named(subject))
     return judged(
         name_faults(named, limits),

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from onnxport.deploy.preflight.finding import Finding, Said, failed, skipped
-from onnxport.deploy.preflight.subject import Missing, Subject
+from onnxport.deploy.preflight.subject import WITHOUT_BOTO3, Missing, Subject
 from onnxport.deploy.preflight.table import CHECKS, Check
 from onnxport.errors import DeployError, OnnxportError
 
@@ -29,7 +29,7 @@ def run(subject: Subject, tell: Tell | None = None) -> list[Finding]:
 def look(check: Check, subject: Subject) -> Finding:
     """One check of a subject."""
     said = _said(check, subject)
-    return Finding(check.id, check.title, said.outcome, said.looked_at, said.fix)
+    return Finding(check.id, check.title, said.outcome, said.looked_at, said.fix, said.lacks)
 
 
 def _said(check: Check, subject: Subject) -> Said:
@@ -38,7 +38,11 @@ def _said(check: Check, subject: Subject) -> Said:
         subject.require(check.needs)
         return check.look(subject)
     except Missing as err:
-        return skipped(err.why, err.fix)
+        return skipped(err.why, err.fix, err.lacks)
+    except ModuleNotFoundError as err:  # what asks AWS is imported where it is used
+        if (err.name or "").partition(".")[0] not in ("boto3", "botocore"):
+            raise
+        return skipped(*WITHOUT_BOTO3, "account")
     except DeployError as err:
         return skipped(f"{err.step}: {err.what}" if err.step else err.what, err.remedy)
     except OnnxportError as err:

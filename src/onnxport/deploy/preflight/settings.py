@@ -38,9 +38,10 @@ def variables_fit(subject: Subject) -> Said:
     """P32"""
     keys, settings = subject.key_lines, subject.settings
     size = known.size_of_variables(settings)
+    hashes = "the hash of 1 key" if len(keys) == 1 else f"the hashes of {len(keys)} keys"
     return judged(
         variable_faults(settings),
-        f"the variables take {size:,} of {known.MAX_VARIABLES:,} bytes, with the hashes of {len(keys)} keys",
+        f"the variables take {size:,} of {known.MAX_VARIABLES:,} bytes, with {hashes}",
         "give fewer keys in more_keys, or fewer settings in [server]",
     )
 

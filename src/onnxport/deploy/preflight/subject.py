@@ -14,7 +14,7 @@ from onnxport.deploy.intent import Intent
 from onnxport.deploy.names import Names, names_of, registry_host
 from onnxport.deploy.options import option_settings, variables
 from onnxport.deploy.preflight.members import Member, members
-from onnxport.errors import BuildError, DeployError, OnnxportError, SettingsError
+from onnxport.errors import BuildError, DeployError, OnnxportError, SettingsError, shorten
 from onnxport.image.order import Built
 from onnxport.image.parts import Image
 from onnxport.image.store import Store
@@ -41,18 +41,24 @@ _WHY: Mapping[Need, tuple[str, str]] = {
         "log in, such as with `aws configure` or `aws sso login`",
     ),
 }
+WITHOUT_BOTO3 = ("boto3 isn't installed", "pip install '.[aws]' in the clone of onnxport")
+_LINE = 100  # characters of an engine's words; runc tells every one of its callers
 
 
 class Missing(OnnxportError):
-    """A check can't be made. fix: what would let it."""
+    """A check can't be made. fix: what would let it. lacks: the part that isn't there, or ""."""
 
-    def __init__(self, why: str, fix: str = "") -> None:
-        self.why, self.fix = why, fix
+    def __init__(self, why: str, fix: str = "", lacks: Need | Literal[""] = "") -> None:
+        self.why, self.fix, self.lacks = why, fix, lacks
         super().__init__(why)
 
 
+def without_credentials() -> Missing:
+    return Missing(*_WHY["account"], "account")
+
+
 class Subject:
-    """folder: where onnxport.toml is. reasons: for each part that is None, why, in words.
+    """folder: where onnxport.toml is. reasons: for each part that is None, why, in words; behind a semicolon the fix.
 
     bundle: the source bundle's bytes, where they are others than those that the intent makes. observed: what was seen
     of the account already. store: where it is kept what was found in layers; the cache of builds by default.
@@ -112,8 +118,8 @@ class Subject:
             from onnxport.deploy.aws.inspection import lacks_credentials
 
             if lacks_credentials(err):
-                raise Missing(*_WHY["account"]) from err
-            raise Missing("AWS wasn't asked: see P40", err.remedy) from err
+                raise without_credentials() from err
+            raise Missing("AWS wasn't asked: see P40", err.remedy, "account") from err
         return cloud
 
     @property
@@ -131,7 +137,8 @@ class Subject:
     def _there(self, need: Need, part: _T | None) -> _T:
         if part is None:
             why, fix = _WHY[need]
-            raise Missing(self._reasons.get(need, why), fix)
+            told, _, own = self._reasons.get(need, why).rpartition("; ")
+            raise Missing(told or own, own if told else fix, need)
         return part
 
     def require(self, needs: Sequence[Need]) -> None:
@@ -267,9 +274,19 @@ class Subject:
                 runnable(engine, [image.platform])
                 with lent(engine, image) as identity:
                     return try_image(engine, identity, model, lambda _: None)
-            except (
-                BuildError
-            ) as err:  # the engine's fault: what is wrong with the image stands in the results
-                raise Missing(str(err)) from err
+            except BuildError as err:  # the engine's: the image's faults stand in the results
+                what, _, fix = str(err).rpartition("; ")
+                raise Missing(_in_a_line(what or fix), fix if what else "") from err
 
         return self.once("trial", make)
+
+
+def _in_a_line(words: str) -> str:
+    """An engine's words: what was done, and the last causes of what it tells by colons."""
+    if len(words) <= _LINE:
+        return words
+    doing, *causes = words.split(": ")
+    told = causes.pop() if causes else ""
+    while causes and len(f"{doing}: ... {causes[-1]}: {told}") <= _LINE:
+        told = f"{causes.pop()}: {told}"
+    return shorten(f"{doing}: ... {told}" if told else doing, _LINE)
