@@ -5,11 +5,12 @@ from __future__ import annotations
 import hashlib
 import stat
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
-from onnxport.deploy.access import hash_lines, read_key
+from onnxport.deploy.access import exposed, hash_lines, read_key
 from onnxport.deploy.intent import FREE_TABLES, OPTIONS, TABLES, Intent
 from onnxport.deploy.reading import read_intent
 from onnxport.deploy.starting import init, template
@@ -176,6 +177,33 @@ def test_what_cant_be_a_key_is_refused_and_never_told(
         read_key(Intent(app="iris"), tmp_path, {})
     assert told in str(caught.value)
     assert not content or content.decode("latin-1") not in str(caught.value)
+
+
+def test_of_the_two_lines_of_a_new_key_it_is_told_which_belongs_here(tmp_path: Path) -> None:
+    made = new_key("x")
+    (tmp_path / "onnxport.key").write_text(f"key   {made.key}\nline  {made.line}\n", "utf-8")
+    with pytest.raises(
+        SettingsError, match=r"put there what `onnxport key` shows as `key` \(its `line`"
+    ):
+        read_key(Intent(app="iris"), tmp_path, {})
+
+
+def test_a_key_that_others_can_read_is_warned_of(tmp_path: Path) -> None:
+    (tmp_path / "onnxport.toml").write_text('app = "iris"\nregion = "us-east-1"\n', "utf-8")
+    init(tmp_path)
+    key = tmp_path / "onnxport.key"
+    assert exposed(Intent(app="iris"), tmp_path) == ""
+    key.chmod(0o644)
+    assert exposed(Intent(app="iris", auth="none"), tmp_path) == ""
+    words = [sys.executable, "-m", "onnxport", "deploy", "--export", "cloudformation"]
+    done = subprocess.run(words, cwd=tmp_path, check=True, capture_output=True, text=True)
+    [told] = done.stderr.splitlines()
+    assert told == (
+        "onnxport: warning: onnxport.key can be read by others on this machine (mode 644); "
+        "run `chmod 600 onnxport.key`"
+    )
+    key.unlink()
+    assert exposed(Intent(app="iris"), tmp_path) == ""
 
 
 def test_a_missing_key_says_what_to_do(tmp_path: Path) -> None:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from onnxport.cli.commands import say
 from onnxport.errors import SettingsError
 
 if TYPE_CHECKING:
@@ -105,7 +106,19 @@ def confirm(question: str, *, yes: bool, word: str | None = None) -> None:
 
 
 def key_lines_of(told: Told) -> tuple[str | None, tuple[str, ...]]:
-    """The key for golden requests, and the lines of hashes for the server. Raises SettingsError."""
+    """The key for golden requests, and the lines of hashes for the server; warns of a key that others can read.
+
+    Raises SettingsError.
+    """
+    from onnxport.deploy.access import exposed
+
+    found = _keys(told)
+    if warning := exposed(told.intent, told.folder):
+        say(f"warning: {warning}")
+    return found
+
+
+def _keys(told: Told) -> tuple[str | None, tuple[str, ...]]:
     from onnxport.deploy.access import hash_lines, read_key
 
     key = read_key(told.intent, told.folder)
@@ -115,7 +128,7 @@ def key_lines_of(told: Told) -> tuple[str | None, tuple[str, ...]]:
 def known_keys(told: Told) -> tuple[str | None, tuple[str, ...] | None]:
     """The same where commands only look: None for keys that aren't here."""
     try:
-        return key_lines_of(told)
+        return _keys(told)
     except SettingsError:
         return None, None
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import stat
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -15,6 +16,7 @@ from onnxport.keys import Keys, parse_keys, union
 VARIABLE = "ONNXPORT_API_KEY"  # as for other commands that call a URL
 _LEAST = 16  # characters; of less, a hash tells too much
 _MAX_FILE = 64 * 1024
+_OTHERS = 0o077  # rights of group and others
 
 
 def read_key(
@@ -31,6 +33,17 @@ def read_key(
     if path.exists() or not given:
         return _checked(_read(path, _MISSING).strip(), f"key_file {path.name}")
     return _checked(given.strip(), VARIABLE)
+
+
+def exposed(intent: Intent, folder: str | Path) -> str:
+    """A sentence where other users of this machine may read or change the file of the key; else ""."""
+    path = Path(folder) / intent.key_file
+    if intent.auth == "none" or os.name != "posix" or not path.is_file():
+        return ""
+    mode = stat.S_IMODE(path.stat().st_mode)
+    if not mode & _OTHERS:
+        return ""
+    return f"{path.name} can be read by others on this machine (mode {mode:o}); run `chmod 600 {path.name}`"
 
 
 _MISSING = (
@@ -69,8 +82,8 @@ def _read(path: Path, missing: str) -> str:
 def _checked(key: str, source: str) -> str:
     if len(key) < _LEAST or not (key.isascii() and key.isprintable()) or " " in key:
         raise SettingsError(
-            f"{source} holds no API key: one line of at least {_LEAST} printable characters without spaces; "
-            "make one with `onnxport key`"
+            f"{source} holds no API key: one line of at least {_LEAST} printable characters without spaces; put there "
+            "what `onnxport key` shows as `key` (its `line` isn't needed: the hash is made of the key)"
         )
     if ":" in key:
         raise SettingsError(
