@@ -10,6 +10,7 @@ import argparse
 import contextlib
 import functools
 import os
+import re
 import shlex
 import shutil
 import socket
@@ -18,6 +19,8 @@ import sys
 import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
+from http import HTTPStatus
+from http.client import HTTPConnection, HTTPException
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -71,7 +74,9 @@ def parse(words: Sequence[str]) -> argparse.Namespace:
 
 @contextmanager
 def rehearsal(given: argparse.Namespace) -> Iterator[World]:
-    """All of it, until the block ends. Raises OSError where a program lacks, or the port is taken."""
+    """All of it, until the block ends. Raises OSError where a program lacks, the port is taken, or another one has the
+    file of variables.
+    """
     missing = [
         one for one in PROGRAMS if shutil.which(one, path=f"{os.environ['PATH']}:/usr/sbin") is None
     ]
@@ -85,6 +90,11 @@ def rehearsal(given: argparse.Namespace) -> Iterator[World]:
         raise OSError(
             f"port {given.port} is taken; choose another: make fake-aws PORT=..."
         ) from err
+    if other := still_led_to(given.variables):
+        raise OSError(
+            f"{os.path.relpath(given.variables)} leads to a rehearsal that runs on {other}; end that one, or give "
+            "this one a file of its own: make fake-aws PORT=... ARGS='--variables build/other.env'"
+        )
     if not BASE.exists():
         make_base()
     with ExitStack() as stack:
@@ -100,6 +110,19 @@ def rehearsal(given: argparse.Namespace) -> Iterator[World]:
         )
         world = stack.enter_context(serving(given.port, registry, rate=given.rate, fleet=make))
         yield world
+
+
+def still_led_to(variables: Path) -> str:
+    """The host and port that a file of variables leads to, if a rehearsal answers there, else ""."""
+    try:
+        found = re.search(r"AWS_ENDPOINT_URL=http://([^\s/]+)", variables.read_text("utf-8"))
+        if found is None:
+            return ""
+        with contextlib.closing(HTTPConnection(found[1], timeout=5)) as caller:
+            caller.request("GET", "/onnxport-fake/state")
+            return found[1] if caller.getresponse().status == HTTPStatus.OK else ""
+    except (OSError, HTTPException):
+        return ""
 
 
 def instances(folder: Path, registry: str, first: int, program: str, _: World) -> Instances:

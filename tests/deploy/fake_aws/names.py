@@ -53,7 +53,7 @@ class Name:
 
 
 def _send_at_once(*ends: socket.socket) -> None:
-    """Else a body that follows its head waits 40 ms, for an ACK that is late on purpose (RFC 9293, 3.7.4 and 3.8.6.3)."""
+    """Else a body that follows its head waits 40 ms for a delayed ACK (RFC 9293, 3.7.4 and 3.8.6.3)."""
     for end in ends:
         end.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
 
