@@ -43,7 +43,7 @@ PROGRAMS = ("docker-registry", "nginx")
 
 def main(words: Sequence[str]) -> int:
     given = parse(words)
-    with ExitStack() as stack:
+    with ExitStack() as stack, contextlib.suppress(KeyboardInterrupt):  # before `stopped` listens
         try:
             world = stack.enter_context(rehearsal(given))
         except OSError as err:
