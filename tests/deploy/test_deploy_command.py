@@ -14,7 +14,10 @@ from typing import Any
 
 import boto3
 import pytest
+from sklearn.datasets import load_iris
+from sklearn.linear_model import LogisticRegression
 
+import onnxport
 from tests.deploy.fake_aws.process import FakeAws
 from tests.deploy.projects import EMPTY, Account, Project
 
@@ -67,6 +70,21 @@ def test_the_plan_comes_first_and_a_dry_run_changes_nothing(
     ]
     assert set(writes) <= {"BatchGetImage"}
     assert account.inventory() == EMPTY
+
+
+def test_a_model_for_which_callers_must_change_is_told_in_the_plan(project: Project) -> None:
+    project.deploy()
+    project.use("2.0")
+    assert "callers of" not in project.run("deploy", "--dry-run").stdout
+    iris = load_iris(as_frame=True)
+    X = iris.data.set_axis(["length", "width", "petal length (cm)", "petal width (cm)"], axis=1)
+    model = LogisticRegression(max_iter=1000).fit(X, iris.target)
+    onnxport.save(model, project.folder / "iris.onnx", X, iris.target, name="iris", version="9.0")
+    dry = project.run("deploy", "--dry-run")
+    assert (
+        "note: callers of iris 1.0 must change: no longer taken: 'sepal length (cm)', 'sepal width (cm)'; "
+        "wanted now: 'length', 'width'"
+    ) in dry.stdout
 
 
 def test_without_yes_and_without_a_terminal_nothing_happens(
@@ -136,7 +154,7 @@ def test_a_crash_after_the_swap_and_in_the_launch(project: Project, account: Acc
     assert len(account.environments()) == 2
     told = project.deploy()
     assert [step["action"] for step in told["plan"]["steps"]] == [
-        *("verify", "point", "watch", "terminate", "write_record")
+        *("await_ready", "point", "verify", "watch", "terminate", "write_record")
     ]
     assert project.served(url) == "2.0"
     assert list(account.environments()) == ["iris-green"]
@@ -152,7 +170,7 @@ def test_ctrl_c_leaves_a_state_from_which_deploy_goes_on(
     )
     assert stopped is not None
     assert stopped.code == 130
-    assert "goes on from here" in stopped.sentence
+    assert "interrupted; nothing is taken back; run `onnxport deploy` again" in stopped.stderr
     assert project.run("status").code == 1
     done = project.run("deploy", "--yes", "--json")
     assert done.code == 0
@@ -178,6 +196,7 @@ def test_expired_credentials_half_way_take_nothing_back(
 @pytest.mark.parametrize(
     "operation",
     [
+        "AddRoleToInstanceProfile",
         "CreateApplication",
         "CreateApplicationVersion",
         "CreateEnvironment",
@@ -194,6 +213,21 @@ def test_an_answer_that_is_lost_is_no_failure(
     live_aws.script("answer_lost", operation=operation)
     url = project.deploy()["url"]
     assert project.served(url) == ("2.0" if operation[0] in "ST" else "1.0")
+    assert len(account.environments()) == 1
+
+
+def test_a_swap_that_shows_late_is_not_sent_again(
+    project: Project, account: Account, live_aws: FakeAws
+) -> None:
+    project.deploy()
+    project.use("2.0")
+    live_aws.script("late_news")
+    live_aws.rate(40)
+    url = project.deploy()["url"]
+    live_aws.rate(100)
+    swaps = [one for one in live_aws.calls() if one["operation"] == "SwapEnvironmentCNAMEs"]
+    assert len(swaps) == 1
+    assert project.served(url) == "2.0"
     assert len(account.environments()) == 1
 
 
@@ -226,6 +260,16 @@ def test_a_first_deployment_that_fails_leaves_nothing(
     done = project.run("deploy", "--yes")
     assert done.code == 1
     assert sentence in done.sentence
+    assert account.inventory() == EMPTY
+
+
+def test_a_lost_answer_while_taking_back_hides_nothing(
+    project: Project, account: Account, live_aws: FakeAws
+) -> None:
+    live_aws.script("bad_gateway")
+    for operation in ("DetachRolePolicy", "DeleteInstanceProfile", "DeleteRepository"):
+        live_aws.script("answer_lost", operation=operation)
+    assert project.run("deploy", "--yes").code == 1
     assert account.inventory() == EMPTY
 
 
@@ -266,6 +310,21 @@ def test_what_turns_ill_after_the_swap_is_swapped_back(
     assert project.served(url) == "1.0"
     project.deploy()
     assert project.served(url) == "2.0"
+
+
+def test_a_watch_that_broke_off_is_made_up_for_and_swaps_back(
+    project: Project, account: Account, live_aws: FakeAws
+) -> None:
+    url = project.deploy()["url"]
+    live_aws.script("ill_after_swap", environment="iris-green")
+    project.use("2.0")
+    assert project.stop_at("done: swap", "deploy", "--yes") is not None
+    assert project.served(url) == "2.0"
+    done = project.run("deploy", "--yes")
+    assert done.code == 1
+    assert "taken back: swap back to iris-blue" in done.stderr
+    assert project.served(url) == "1.0"
+    assert list(account.environments()) == ["iris-blue"]
 
 
 @pytest.mark.long

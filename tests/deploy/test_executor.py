@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from onnxport.deploy.executor import Told, run
-from onnxport.deploy.journal import NAME, Journal, unfinished
+from onnxport.deploy.journal import NAME, Journal, broken_off
 from onnxport.deploy.plan import Plan, Step, Undo
 from onnxport.errors import DeployError, OnnxportError, SettingsError
 
@@ -20,6 +22,11 @@ def step(name: str, *, commits: bool = False, undoable: bool = True) -> Step:
 
 def plan(*steps: Step) -> Plan:
     return Plan("deploy", "iris", "deploy iris", "here", steps)
+
+
+def unfinished(folder: Path) -> str | None:
+    last = broken_off(folder)
+    return last.step if last else None
 
 
 class World:
@@ -90,15 +97,45 @@ def test_a_committing_step_that_fails_takes_back_too(tmp_path: Path) -> None:
     assert world.log == ["do a", "do b", "undo b", "undo a"]
 
 
-def test_a_second_failure_is_told_and_the_rest_taken_back(tmp_path: Path) -> None:
+def test_after_a_second_failure_nothing_more_is_taken_back(tmp_path: Path) -> None:
+    """What would come next was made for the state that the failed one should have brought about."""
     world = World(do_c=DeployError("c is broken"), undo_b=DeployError("b can't go"))
     with pytest.raises(DeployError) as caught:
         world.run(tmp_path, step("a"), step("b"), step("c"))
-    assert world.log[3:] == ["undo c", "undo b", "undo a"]
-    assert "c is broken" in str(caught.value)
-    assert "b can't go" in str(caught.value)
-    assert "onnxport destroy" in str(caught.value)
+    assert world.log[3:] == ["undo c", "undo b"]
+    told = str(caught.value)
+    assert "c is broken -- and taking back failed: undo b: b can't go" in told
+    assert "not taken back either: undo a" in told
+    assert "`onnxport status` shows what is there" in told
     assert unfinished(tmp_path) == "c"
+
+
+def test_an_interruption_while_taking_back_says_so(tmp_path: Path) -> None:
+    world = World(do_b=DeployError("b is broken"), undo_b=KeyboardInterrupt())
+    with pytest.raises(KeyboardInterrupt):
+        world.run(tmp_path, step("a"), step("b"))
+    assert world.log == ["do a", "do b", "undo b"]
+    assert world.told[-1].text.startswith("interrupted while taking back; run `onnxport deploy`")
+    assert unfinished(tmp_path) == "b"
+
+
+def test_what_a_run_has_made_is_known_to_those_that_go_on_with_it(tmp_path: Path) -> None:
+    told = Plan("rollback", "iris", "back", "here", (step("a"),), goal="v-1")
+    with Journal(tmp_path, told) as journal:
+        journal.note_made("iris-green", "e-1")
+        journal.write("start", step="create environment iris-blue", number=2, name="iris-blue")
+    first = broken_off(tmp_path)
+    assert first is not None
+    assert (first.kind, first.goal, first.made) == ("rollback", "v-1", {"iris-green": "e-1"})
+    assert first.is_doing("iris-green", "e-1")
+    assert not first.is_doing("iris-green", "e-2"), "somebody else's of the same name"
+    assert first.is_doing("iris-blue", "e-3"), "its id wasn't known when the run broke off"
+    assert not first.is_doing("iris-red", "e-1")
+    with Journal(tmp_path, told, first.made) as journal:
+        journal.write("start", step="a", number=1)
+    second = broken_off(tmp_path)
+    assert second is not None
+    assert second.made == {"iris-green": "e-1"}
 
 
 def test_other_refusals_of_ours_are_taken_back_as_well(tmp_path: Path) -> None:
@@ -127,6 +164,23 @@ def test_a_journal_that_was_cut_off_is_read_as_far_as_it_goes(tmp_path: Path) ->
     assert unfinished(tmp_path) == "b"
     path.write_text("no JSON\n[1]\n")
     assert unfinished(tmp_path) is None
+    path.write_text('{"run": "1", "what": "begin"}\n{"run": "1", "what": "start"}\n')
+    assert unfinished(tmp_path) == "its beginning"
+
+
+def test_a_full_disk_is_told_as_the_journals(tmp_path: Path) -> None:
+    code = (
+        "import resource, signal, pathlib\n"
+        "signal.signal(signal.SIGXFSZ, signal.SIG_IGN)\n"
+        "resource.setrlimit(resource.RLIMIT_FSIZE, (64, 64))\n"
+        "from onnxport.deploy.journal import Journal\n"
+        "from onnxport.deploy.plan import Plan\n"
+        "Journal(pathlib.Path('.'), Plan('deploy', 'iris', 'deploy iris', 'here', ()))\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=False
+    )
+    assert "SettingsError: the journal in  can't be written: File too large" in done.stderr
 
 
 def test_a_journal_that_cannot_be_written_stops_before_anything_is_done(tmp_path: Path) -> None:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import signal
 import threading
 import time
 from pathlib import Path
+
+import pytest
 
 from onnxport.deploy.golden import judge, judge_other, watch
 from onnxport.modelfile import read_model_file
@@ -53,3 +56,16 @@ def test_a_complaint_of_the_platform_ends_the_watch(models: dict[str, Path]) -> 
         told = iter(["", "health is Red: 502"])
         fault = watch(server.url, models["1.0"], digest, None, seconds=60, ill=lambda: next(told))
         assert fault == "health is Red: 502"
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("known", [True, False])
+def test_a_server_that_hangs_is_no_answer_however_short_the_watch(
+    models: dict[str, Path], known: bool
+) -> None:
+    with serving(models["1.0"]) as server:
+        server.process.send_signal(signal.SIGSTOP)
+        try:
+            assert watched(server.url, models["1.0"], known=known, seconds=0.5) != ""
+        finally:
+            server.process.send_signal(signal.SIGCONT)

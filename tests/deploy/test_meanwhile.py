@@ -18,7 +18,7 @@ from typing import Any
 import pytest
 
 from tests.deploy.fake_aws.process import FakeAws
-from tests.deploy.projects import Account, Project
+from tests.deploy.projects import EMPTY, Account, Project
 
 _TRUST = json.dumps({"Version": "2012-10-17", "Statement": []})
 _SECONDS = 90
@@ -152,6 +152,69 @@ def test_two_machines_do_not_take_each_others_place(
     assert other.deploy()["url"] == url
     assert other.served(url) == "3.0"
     assert len(account.environments()) == 1
+
+
+def test_what_has_become_live_since_the_plan_is_not_ended(
+    project: Project, account: Account, live_aws: FakeAws, tmp_path: Path
+) -> None:
+    """A run broke off in its launch; while its successor asks, a colleague finishes the deployment."""
+    other = project.copy(tmp_path / "other")
+    live_aws.rate(30)
+    assert project.stop_at("createEnvironment is starting", "deploy", "--yes") is not None
+    project.use("2.0")
+
+    def finish() -> None:
+        while account.environments()["iris-blue"]["Status"] != "Ready":
+            time.sleep(0.2)
+        live_aws.rate(100)
+        other.deploy()
+
+    asked = answer(project, "deploy", meanwhile=finish, typed="y")
+    assert asked.code == 1
+    assert "it was never ready" in asked.screen
+    assert "iris-blue is Ready by now; another run has changed that" in asked.screen
+    assert other.served(other.deploy()["url"]) == "1.0"
+
+
+@pytest.mark.long
+def test_what_others_stand_on_is_not_taken_back(
+    project: Project, account: Account, live_aws: FakeAws, tmp_path: Path
+) -> None:
+    """A first deployment fails after a second environment of the same application has come."""
+    staging = project.copy(tmp_path / "staging")
+    live_aws.script("bad_gateway", environment="iris-blue")
+    live_aws.rate(8)
+    with launching(project) as first:
+        url = staging.deploy("--environment", "iris-staging")["url"]
+        live_aws.rate(100)
+        _, err = first.communicate(timeout=_SECONDS)
+    assert first.returncode == 1
+    assert "application iris has environment iris-staging-blue by now, and stays" in err, err
+    assert list(account.environments()) == ["iris-staging-blue"]
+    assert staging.served(url) == "1.0"
+    assert account.inventory()["repositories"] == ["onnxport/iris"]
+    again = staging.run("deploy", "--yes", "--environment", "iris-staging")
+    assert "nothing is to change" in again.stdout, "its image and its version are there"
+    assert staging.run("destroy", "--yes", "--images", "--environment", "iris-staging").code == 0
+    assert account.inventory() == EMPTY
+
+
+def test_an_update_is_aborted_from_another_terminal(
+    project: Project, account: Account, live_aws: FakeAws
+) -> None:
+    url = project.deploy("--strategy", "immutable")["url"]
+    project.use("2.0")
+    live_aws.rate(5)
+    with project.start("deploy", "--yes", "--strategy", "immutable") as process:
+        while account.environments()["iris-blue"]["Status"] != "Updating":
+            time.sleep(0.2)
+        done = project.run("rollback", "--yes")
+        live_aws.rate(100)
+        _, err = process.communicate(timeout=_SECONDS)
+    assert done.code == 0, done.stderr
+    assert process.returncode == 1, err
+    assert project.served(url) == "1.0"
+    assert list(account.environments()) == ["iris-blue"]
 
 
 def test_an_environment_of_somebody_else_keeps_its_logs(project: Project, account: Account) -> None:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
+
 from tests.deploy.fake_aws.process import FakeAws
 from tests.deploy.projects import Project
 
@@ -84,6 +86,7 @@ def test_what_is_taken_back_calls_only_what_the_plan_names(
     assert missing(seen, dry.told["plan"]) == set()
 
 
+@pytest.mark.long
 def test_updates_in_place_call_only_what_the_plan_names(
     project: Project, live_aws: FakeAws
 ) -> None:

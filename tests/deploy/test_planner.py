@@ -12,7 +12,7 @@ import pytest
 
 from onnxport.deploy.bundle import make_bundle
 from onnxport.deploy.images import ImageFacts
-from onnxport.deploy.intent import Image, Intent, Roles, Update
+from onnxport.deploy.intent import Image, Intent, Network, Roles, Update
 from onnxport.deploy.names import bucket_name, names_of
 from onnxport.deploy.observed import (
     Account,
@@ -25,7 +25,7 @@ from onnxport.deploy.observed import (
     Role,
     Version,
 )
-from onnxport.deploy.plan import Plan
+from onnxport.deploy.plan import BrokenOff, Plan
 from onnxport.deploy.planner import plan_deploy
 from onnxport.deploy.tags import own_tags, shared_tags, slot_tags
 from onnxport.deploy.wanted import Wanted, put_together
@@ -115,7 +115,7 @@ def environment(
         for s in wanted(grounded(), intent).settings
     }
     return Environment(
-        f"iris-{slot}", "e-1", "arn", "iris", status, health, label, cname, PLATFORM,
+        f"iris-{slot}", f"e-{slot}", "arn", "iris", status, health, label, cname, PLATFORM,
         slot_tags(intent, slot), there,
     )  # fmt: skip
 
@@ -127,8 +127,20 @@ def with_environments(*found: Environment, **more: Any) -> Observed:
         environments=found,
         live=replace(BARE.live, is_free=LIVE not in taken),
         idle=replace(BARE.idle, is_free=IDLE not in taken),
-        **{"record": {"version": "v-20261101-000000-abababab"}, **more},
+        **{"record": _record(found), **more},
     )
+
+
+def _record(found: tuple[Environment, ...]) -> dict[str, str]:
+    """What the last deployment wrote down: that the live one was its."""
+    live = next((each for each in found if each.cname == LIVE), None)
+    return {"version": live.version or "", "environment": live.name} if live else {}
+
+
+def ours(*names: str, kind: str = "deploy", goal: str = "", **made: str) -> BrokenOff:
+    """A run of ours that broke off. names: of environments on which it began a step; made: ids by slot."""
+    ids = {f"iris-{slot}": id for slot, id in made.items()}
+    return BrokenOff("a step", kind, goal, ids, frozenset({*names, *ids}))
 
 
 OLD = "v-20261001-000000-00000000"
@@ -184,8 +196,15 @@ def test_an_update_by_bluegreen_goes_through_the_other_slot() -> None:
     assert watch.commits
     assert point.undo is not None
     assert point.arguments["version"] == create.arguments["version"]
+    assert create.undo is not None
+    assert create.undo.arguments == {
+        "name": "iris-blue",
+        "idle": True,
+        "version": create.arguments["version"],
+        "made": True,
+    }
     assert point.undo.arguments == {"name": "iris-green", "former": "iris-blue", "version": None}
-    assert terminate.arguments == {"name": "iris-green", "idle": True}
+    assert terminate.arguments == {"name": "iris-green", "idle": True, "launching": False}
 
 
 def test_kept_slots_stay_and_are_used_again() -> None:
@@ -207,7 +226,12 @@ def test_kept_slots_stay_and_are_used_again() -> None:
         # killed after the swap
         (
             [environment("green", LIVE), environment("blue", IDLE, OLD)],
-            ["verify", "point", "watch", "terminate", "write_record"],
+            ["point", "verify", "watch", "terminate", "write_record"],
+        ),
+        # killed in the watch of other settings of the same version
+        (
+            [environment("green", LIVE), environment("blue", IDLE, settings={"RootVolumeSize": "8"})],
+            ["point", "verify", "watch", "terminate", "write_record"],
         ),
         # killed while the old one went
         (
@@ -220,11 +244,56 @@ def test_kept_slots_stay_and_are_used_again() -> None:
             ["terminate", "create_environment", "verify", "point", "watch", "terminate", "write_record"],
         ),
     ],
-    ids=["launching", "swapped", "retiring", "ill"],
+    ids=["launching", "swapped", "settings", "retiring", "ill"],
 )  # fmt: skip
 def test_what_broke_off_is_gone_on_with(found: list[Environment], expected: list[str]) -> None:
-    observed = with_environments(*found, record={"version": OLD})
-    assert actions(plan(observed)) == expected
+    observed = with_environments(*found, record={"version": OLD, "environment": "iris-blue"})
+    assert actions(plan(observed, going_on=ours("iris-green", "iris-blue"))) == expected
+
+
+def test_what_broke_off_after_the_swap_is_swapped_back_if_it_is_ill() -> None:
+    found = [environment("green", LIVE), environment("blue", IDLE, OLD)]
+    observed = with_environments(*found, record={"version": OLD, "environment": "iris-blue"})
+    told = plan(observed, going_on=ours(green="e-green"))
+    assert actions(told)[:4] == ["await_ready", "point", "verify", "watch"]
+    undos = [step.undo.title for step in told.steps[:4] if step.undo]
+    assert undos == ["terminate environment iris-green", "swap back to iris-blue"]
+    assert not told.steps[2].commits
+
+
+def test_settings_that_changed_since_a_launch_broke_off_are_not_dropped() -> None:
+    other = environment("green", IDLE, status="Launching", settings={"RootVolumeSize": "8"})
+    found = [environment("blue", LIVE, OLD), other]
+    told = plan(with_environments(*found), going_on=ours(green="e-green"))
+    assert actions(told)[:2] == ["terminate", "create_environment"]
+
+
+def test_nobody_joins_what_another_run_launches_even_of_the_same_version() -> None:
+    found = [environment("blue", LIVE, OLD), environment("green", IDLE, status="Launching")]
+    with pytest.raises(DeployError, match="iris-green is Launching; another run has begun that"):
+        plan(with_environments(*found))
+
+
+def test_an_address_that_callers_know_is_not_dropped_for_another_name() -> None:
+    stray = environment("blue", "iris-before.eu-central-1.elasticbeanstalk.com")
+    with pytest.raises(DeployError, match=r'would lose it; write cname = "iris-before"'):
+        plan(with_environments(stray))
+
+
+def test_an_idle_environment_that_cannot_change_is_made_anew() -> None:
+    keep = replace(INTENT, update=Update(keep=True))
+    idle = environment("green", IDLE, "v-0", settings={"SupportedArchitectures": "arm64"})
+    told = plan(with_environments(environment("blue", LIVE, OLD), idle), keep)
+    assert actions(told)[:2] == ["terminate", "create_environment"]
+    assert "can't change SupportedArchitectures while it runs" in told.steps[0].changes
+
+
+def test_subnets_are_the_same_in_any_order() -> None:
+    network = Network(vpc="vpc-0a1b2c3d", subnets=("subnet-0000000b", "subnet-0000000a"))
+    intent = replace(INTENT, network=network)
+    given_back = {"Subnets": "subnet-0000000a, subnet-0000000b"}
+    live = environment("blue", LIVE, intent=intent, settings=given_back)
+    assert actions(plan(with_environments(live), intent)) == ["verify"]
 
 
 def test_each_deployment_takes_the_newest_platform() -> None:
@@ -259,18 +328,27 @@ def test_a_platform_by_its_name_is_the_one_of_its_number() -> None:
 
 def test_a_first_deployment_that_broke_off() -> None:
     launching = with_environments(environment("blue", LIVE, status="Launching"), record={})
-    told = plan(launching)
+    told = plan(launching, going_on=ours("iris-blue"))
     assert actions(told) == ["await_ready", "verify", "write_record"]
     assert told.steps[0].undo is not None
+    assert told.steps[0].undo.arguments["made"] is True
     other = with_environments(environment("blue", LIVE, OLD, status="Launching"), record={})
-    assert actions(plan(other, goes_on=True))[:2] == ["terminate", "create_environment"]
+    assert actions(plan(other, going_on=ours(blue="e-blue")))[:2] == [
+        "terminate",
+        "create_environment",
+    ]
 
 
 def test_what_another_run_launches_is_left_to_it() -> None:
     found = [environment("blue", LIVE, OLD), environment("green", IDLE, "v-0", status="Launching")]
     with pytest.raises(DeployError, match="iris-green is Launching; another run has begun that"):
         plan(with_environments(*found))
-    assert actions(plan(with_environments(*found), goes_on=True))[0] == "terminate"
+    ended = plan(with_environments(*found), going_on=ours(green="e-green"))
+    assert actions(ended)[0] == "terminate"
+    with pytest.raises(DeployError, match="iris-green is Launching"):
+        plan(with_environments(*found), going_on=ours(green="e-before"))
+    with pytest.raises(DeployError, match="iris-green is Launching"):
+        plan(with_environments(*found), going_on=ours("iris-blue"))
 
 
 def test_a_slot_that_is_still_going_is_waited_for() -> None:
@@ -398,7 +476,7 @@ def test_busy_taken_and_missing_are_refused_in_a_sentence() -> None:
     with pytest.raises(DeployError, match="iris-blue is Updating") as caught:
         plan(updating)
     assert caught.value.resumable
-    assert plan(updating, goes_on=True).steps
+    assert plan(updating, going_on=ours("iris-blue")).steps
     with pytest.raises(DeployError, match=r"taken.*--cname"):
         plan(replace(grounded(), live=replace(BARE.live, is_free=False)))
     for roles in (Roles(service="nobody"), Roles(instance_profile="nobody")):

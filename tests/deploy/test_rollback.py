@@ -60,9 +60,11 @@ def test_a_version_may_be_named(project: Project, account: Account) -> None:
     first = account.versions()[-1]
     assert project.run("rollback", "--yes", "--to", first).code == 0
     assert project.served(url) == "1.0"
+    assert project.run("rollback", "--yes", "--to", "3.0").code == 0
+    assert project.served(url) == "3.0"
     unknown = project.run("rollback", "--yes", "--to", "v-0")
     assert unknown.code == 1
-    assert "v-0 is gone" in unknown.sentence
+    assert "there is no version v-0" in unknown.sentence
 
 
 @pytest.mark.long
@@ -105,18 +107,41 @@ def test_with_nothing_before_it_says_so(project: Project) -> None:
 def test_a_rollback_that_is_killed_after_the_swap_goes_back_no_further(
     project: Project, account: Account
 ) -> None:
+    """Whether or not the deployment before it was written down."""
     url = project.deploy()["url"]
     for version in ("2.0", "3.0"):
         project.use(version)
-        project.deploy()
+        if version == "2.0":
+            project.deploy()
+        else:
+            assert project.stop_at("done: swap", "deploy", "--yes") is not None
+    assert project.served(url) == "3.0"
     assert project.stop_at("done: swap", "rollback", "--yes") is not None
     assert project.served(url) == "2.0"
     told = project.run("status")
     assert "the last `onnxport rollback` broke off" in told.stderr
     again = project.run("rollback", "--yes")
     assert again.code == 0, again.stderr
+    assert "finish taking iris back to iris 2.0 (version v-" in again.stdout
     assert project.served(url) == "2.0"
     assert len(account.environments()) == 1
+
+
+def test_a_version_whose_image_is_gone_is_found_before_anything_is_made(
+    project: Project, account: Account
+) -> None:
+    first = project.deploy()
+    url, digest = first["url"], first["image"].partition("@")[2]
+    project.use("2.0")
+    project.deploy()
+    ecr = account.client("ecr")
+    ecr.batch_delete_image(repositoryName="onnxport/iris", imageIds=[{"imageDigest": digest}])
+    ecr.close()
+    done = project.run("rollback", "--yes")
+    assert done.code == 1
+    assert "is gone from onnxport/iris, so version v-" in done.sentence
+    assert list(account.environments()) == ["iris-green"]
+    assert project.served(url) == "2.0"
 
 
 @pytest.mark.long

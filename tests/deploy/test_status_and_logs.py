@@ -50,6 +50,7 @@ def test_drift_between_the_intent_and_what_runs(project: Project, account: Accou
     assert "the model file here is" in drift
 
 
+@pytest.mark.long
 def test_two_environments_cost_twice(project: Project) -> None:
     project.deploy()
     [one] = [line for line in project.run("status").stdout.splitlines() if "cost" in line]

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from onnxport.deploy.images import Prepared
     from onnxport.deploy.intent import Intent
     from onnxport.deploy.observed import Observed
-    from onnxport.deploy.plan import Plan
+    from onnxport.deploy.plan import BrokenOff, Plan
     from onnxport.deploy.wanted import Wanted
 
 
@@ -50,7 +50,7 @@ if TYPE_CHECKING:
     "--skip",
     multiple=True,
     metavar="ID",
-    help="A check of the preflight that may fail, such as P37; can be given several times.",
+    help="A check of the preflight that may fail, such as P41; can be given several times.",
 )
 @DRY_RUN
 @YES_OPTION
@@ -86,7 +86,7 @@ def deploy(
         return preflighting.preflight(told, as_json=as_json, skipped=skipped)
     with reporting() as reporter:
         case = _case(told, reporter)
-        plan, complaint = _priced(_plan(case), told.intent)
+        plan, complaint = _priced(_with_note_for_callers(case, _plan(case)), told.intent)
     show(plan, as_json=as_json, to_stdout=dry_run)
     if complaint:
         raise DeployError(complaint)
@@ -149,6 +149,7 @@ class _Case:
     prepared: Prepared
     observed: Observed
     wanted: Wanted
+    going_on: BrokenOff | None
 
 
 def _case(told: Told, reporter: Reporter) -> _Case:
@@ -156,10 +157,12 @@ def _case(told: Told, reporter: Reporter) -> _Case:
     from onnxport.deploy.aws.observing import observe
     from onnxport.deploy.aws.session import Cloud
     from onnxport.deploy.images import prepare
+    from onnxport.deploy.journal import broken_off, refuse_other_run
     from onnxport.deploy.locating import find_base, find_model
     from onnxport.deploy.wanted import put_together
 
     intent = told.intent
+    refuse_other_run(told.state)
     model = find_model(intent, told.folder)
     key, lines = key_lines_of(told)
     cloud = Cloud(intent.region)
@@ -173,19 +176,32 @@ def _case(told: Told, reporter: Reporter) -> _Case:
     wanted = put_together(
         intent, prepared.facts, observed, key_lines=lines, moment=datetime.now(UTC)
     )
-    return _Case(told, reporter, cloud, model, key, prepared, observed, wanted)
+    last = broken_off(told.state)
+    return _Case(told, reporter, cloud, model, key, prepared, observed, wanted, last)
 
 
 def _plan(case: _Case) -> Plan:
-    from onnxport.deploy.journal import unfinished, unfinished_kind
     from onnxport.deploy.planner import plan_deploy
 
-    broken_at, kind = unfinished(case.told.state), unfinished_kind(case.told.state)
-    if broken_at:
+    last = case.going_on
+    if last:
         say(
-            f"the last `onnxport {kind}` broke off at {broken_at!r}; this run goes on from what is there"
+            f"the last `onnxport {last.kind}` broke off at {last.step!r}; this run goes on from what is there"
         )
-    return plan_deploy(case.wanted, case.observed, goes_on=broken_at is not None)
+    return plan_deploy(case.wanted, case.observed, going_on=last)
+
+
+def _with_note_for_callers(case: _Case, plan: Plan) -> Plan:
+    """The plan, and what callers of the live model will notice of the new one."""
+    from onnxport.deploy.golden import note_for_callers
+    from onnxport.deploy.slots import find_slots
+    from onnxport.deploy.traffic import url_of
+
+    live = find_slots(case.wanted.names, case.observed).live
+    if plan.is_harmless or live is None or not live.is_ready:
+        return plan
+    note = note_for_callers(url_of(live), case.model, case.key)
+    return dataclasses.replace(plan, notes=(*plan.notes, note)) if note else plan
 
 
 def _priced(plan: Plan, intent: Intent) -> tuple[Plan, str | None]:
@@ -215,7 +231,7 @@ def _look(case: _Case, skipped: frozenset[str]) -> None:
 
 
 def _run(case: _Case, plan: Plan) -> None:
-    from onnxport.deploy.environments import Site
+    from onnxport.deploy.site import Site
 
     site = Site(
         cloud=case.cloud,
@@ -229,7 +245,7 @@ def _run(case: _Case, plan: Plan) -> None:
         prepared=case.prepared,
         bundle=case.wanted.bundle,
     )
-    execute(case.told, plan, site, case.reporter)
+    execute(case.told, plan, site, case.reporter, case.going_on)
 
 
 def _tell_result(case: _Case, plan: Plan, *, as_json: bool) -> None:

@@ -94,13 +94,17 @@ def confirm(question: str, *, yes: bool, word: str | None = None) -> None:
         raise click.UsageError(
             "nobody can be asked here; look at the plan with --dry-run, then give --yes"
         )
-    if word is None:
-        if not click.confirm(question, err=True):
-            raise click.ClickException("nothing was changed")
-        return
-    typed = click.prompt(
-        f"{question} Type {word} to go on", err=True, default="", show_default=False
-    )
+    try:
+        if word is None:
+            if not click.confirm(question, err=True):
+                raise click.ClickException("nothing was changed")
+            return
+        typed = click.prompt(
+            f"{question} Type {word} to go on", err=True, default="", show_default=False
+        )
+    except click.Abort:
+        say("interrupted; nothing was changed")
+        raise
     if typed.strip() != word:
         raise click.ClickException(f"{word} wasn't typed; nothing was changed")
 

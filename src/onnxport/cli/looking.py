@@ -25,7 +25,7 @@ def status(as_json: bool, file: Path, **flags: Any) -> int:
     The exit code is 0 where the live environment is well.
     """
     from onnxport.deploy.aws.session import Cloud
-    from onnxport.deploy.journal import unfinished, unfinished_kind
+    from onnxport.deploy.journal import broken_off
     from onnxport.deploy.status import read_status
     from onnxport.modelfile import read_model_file
 
@@ -38,15 +38,16 @@ def status(as_json: bool, file: Path, **flags: Any) -> int:
         key_lines=lines,
         model_digest=read_model_file(model).digest if model else "",
     )
-    broken_at = unfinished(told.state)
+    last = broken_off(told.state)
     if as_json:
-        click.echo(json.dumps({**found.to_json(), "unfinished": broken_at}, indent=2))
+        click.echo(
+            json.dumps({**found.to_json(), "unfinished": last.step if last else None}, indent=2)
+        )
     else:
         click.echo("\n".join(found.lines()))
-    if broken_at:
-        kind = unfinished_kind(told.state)
+    if last:
         say(
-            f"the last `onnxport {kind}` broke off at {broken_at!r}; the same command goes on from there"
+            f"the last `onnxport {last.kind}` broke off at {last.step!r}; the same command goes on from there"
         )
     return 0 if found.is_well else FAILED
 

@@ -27,11 +27,15 @@ from onnxport.cli.reporting import reporting
 if TYPE_CHECKING:
     from onnxport.deploy.aws.session import Cloud
     from onnxport.deploy.observed import Observed
-    from onnxport.deploy.plan import Plan
+    from onnxport.deploy.plan import BrokenOff, Plan
 
 
 @click.command(cls=Command)
-@click.option("--to", metavar="VERSION", help="The label of a version, else the one before.")
+@click.option(
+    "--to",
+    metavar="VERSION",
+    help="The label of a version, or its model's version; else the one before.",
+)
 @DRY_RUN
 @YES_OPTION
 @JSON_OPTION
@@ -44,13 +48,14 @@ def rollback(
     from onnxport.deploy.aws.observing import observe
     from onnxport.deploy.aws.session import Cloud
     from onnxport.deploy.going_back import plan_rollback
-    from onnxport.deploy.journal import unfinished, unfinished_kind
+    from onnxport.deploy.journal import broken_off
     from onnxport.deploy.names import names_of
+    from onnxport.deploy.status import address
     from onnxport.deploy.wanted import settings_of
     from onnxport.modelfile import read_model_file
 
     told = read_told(file, flags)
-    model = model_if_here(told)
+    model, last = model_if_here(told), broken_off(told.state)
     key, lines = key_lines_of(told)
     cloud = Cloud(told.intent.region)
     names = names_of(told.intent, cloud.account.id)
@@ -62,27 +67,32 @@ def rollback(
         settings_of(told.intent, names, observed, lines),
         moment=datetime.now(UTC),
         to=to,
-        goes_on=unfinished(told.state) is not None,
-        half_back=unfinished_kind(told.state) == "rollback",
+        going_on=last,
         known_model=read_model_file(model).digest if model else "",
     )
     show(plan, as_json=as_json, to_stdout=dry_run)
     if dry_run:
         return 0
     confirm("Go back?", yes=yes)
-    _run_without_image(told, cloud, observed, plan, key)
+    _run_without_image(told, cloud, observed, plan, key, last)
+    url = address(told.intent, observed.live.full)
     if as_json:
-        click.echo(json.dumps({"plan": plan.to_json(), "applied": True}, indent=2))
+        click.echo(json.dumps({"plan": plan.to_json(), "applied": True, "url": url}, indent=2))
     else:
-        click.echo(f"done: {plan.title}")
+        click.echo(f"done: {plan.title}; {url}")
     return 0
 
 
 def _run_without_image(
-    told: Told, cloud: Cloud, observed: Observed, plan: Plan, key: str | None
+    told: Told,
+    cloud: Cloud,
+    observed: Observed,
+    plan: Plan,
+    key: str | None,
+    going_on: BrokenOff | None,
 ) -> None:
-    from onnxport.deploy.environments import Site
     from onnxport.deploy.names import names_of
+    from onnxport.deploy.site import Site
 
     with reporting() as reporter:
         site = Site(
@@ -95,7 +105,7 @@ def _run_without_image(
             model=model_if_here(told),
             api_key=key,
         )
-        execute(told, plan, site, reporter)
+        execute(told, plan, site, reporter, going_on)
 
 
 @click.command(cls=Command)
@@ -112,6 +122,7 @@ def destroy(
     from onnxport.deploy.aws import logging
     from onnxport.deploy.aws.observing import observe
     from onnxport.deploy.aws.session import Cloud
+    from onnxport.deploy.journal import broken_off
     from onnxport.deploy.names import SLOTS, names_of
     from onnxport.deploy.takedown import Extent, leftovers, plan_destroy
 
@@ -131,13 +142,13 @@ def destroy(
     left: list[str] = []
     if plan.steps:
         confirm(f"This removes {told.intent.name} for good.", yes=yes, word=told.intent.name)
-        _run_without_image(told, cloud, observed, plan, None)
+        _run_without_image(told, cloud, observed, plan, None, broken_off(told.state))
         left = leftovers(told.intent, names, *look())
     if as_json:
         done = {"plan": plan.to_json(), "applied": True, "left": left}
         click.echo(json.dumps(done, indent=2))
-    elif not left:
-        click.echo(f"{told.intent.name} is gone" if plan.steps else plan.title)
+    elif not left and plan.steps:
+        click.echo(f"{told.intent.name} is gone")
     if left:
         say(f"still there: {', '.join(left)}; run `onnxport destroy` again in a few minutes")
         return FAILED

@@ -10,14 +10,14 @@ import time
 from collections.abc import Callable, Mapping
 from typing import Any, Protocol
 
-from onnxport.deploy import environments
+from onnxport.deploy import environments, traffic
 from onnxport.deploy.aws import beanstalk, reading, repository, roles, storage
 from onnxport.deploy.aws.session import Cloud
-from onnxport.deploy.environments import Site
 from onnxport.deploy.images import push
 from onnxport.deploy.observed import Repository, Tags
+from onnxport.deploy.site import Site
 from onnxport.deploy.slots import foreign
-from onnxport.deploy.tags import APP, is_ours
+from onnxport.deploy.tags import APP, IMAGE, is_ours
 from onnxport.errors import DeployError
 from onnxport.image.credentials import Credentials
 
@@ -34,31 +34,32 @@ def actions_at(site: Site) -> dict[str, Callable[..., None]]:
     ours = here(_delete_ours, site)
     return {
         "create_role": here(role, roles.create_role),
-        "delete_role": here(ours, reading.read_role, roles.delete_role),
+        "delete_role": here(_delete_role, site),
         "create_profile": here(profile, roles.create_profile),
         "delete_profile": here(ours, reading.read_profile, roles.delete_profile),
         "create_application": here(_create_application, cloud),
-        "delete_application": here(ours, reading.read_application, beanstalk.delete_application),
+        "delete_application": here(_delete_application, site),
         "create_repository": here(
             _make_ours, site, "repository", _read_repository, repository.create_repository
         ),
         "delete_repository": here(ours, _read_repository, repository.delete_repository),
-        "delete_image": here(repository.delete_image, cloud),
+        "delete_image": here(_delete_image, site),
+        "check_image": here(_check_image, cloud),
         "push_image": here(_push_image, site),
         "create_bucket": here(_create_bucket, cloud),
         "upload_bundle": here(_upload_bundle, site),
-        "delete_object": here(storage.delete, cloud),
+        "delete_object": here(_delete_object, site),
         "create_version": here(_create_version, site),
-        "delete_version": here(beanstalk.delete_version, cloud),
+        "delete_version": here(_delete_version, site),
         "create_environment": here(environments.create_environment, site),
         "await_ready": here(environments.await_ready, site),
         "await_gone": here(environments.await_gone, site),
         "update_settings": here(environments.update_settings, site),
         "update_platform": here(environments.update_platform, site),
         "update_version": here(environments.update_version, site),
-        "verify": here(environments.verify, site),
-        "point": here(environments.point, site),
-        "watch": here(environments.watch, site),
+        "verify": here(traffic.verify, site),
+        "point": here(traffic.point, site),
+        "watch": here(traffic.watch, site),
         "terminate": here(environments.terminate, site),
         "abort": here(environments.abort, site),
         "write_record": here(_write_record, cloud),
@@ -87,13 +88,69 @@ def _make_ours(
     make(site.cloud, name=name, **arguments)
 
 
-def _delete_ours(site: Site, read: _Read, delete: Callable[..., None], *, name: str) -> None:
+def _delete_ours(
+    site: Site, read: _Read, delete: Callable[..., None], *, name: str, **how: Any
+) -> None:
     """Removes it, unless its tags now say that it is somebody else's."""
     found = read(site.cloud, name)
     if found is not None and not _is_ours(site, found):
         site.say(f"{name} hasn't our tags, and stays")
         return
-    delete(site.cloud, name=name)
+    delete(site.cloud, name=name, **how)
+
+
+def _delete_role(site: Site, *, name: str) -> None:
+    """But for the one by which an application that stays deletes its old versions."""
+    application = reading.read_application(site.cloud, site.names.application)
+    if application is not None and application.service_role == name:
+        site.say(f"role {name} stays with application {application.name}, which uses it")
+        return
+    _delete_ours(site, reading.read_role, roles.delete_role, name=name)
+
+
+def _delete_application(site: Site, *, name: str) -> None:
+    """Unless somebody has made an environment in it meanwhile."""
+    others = reading.read_environments(site.cloud, name, [])
+    if others:
+        site.say(f"application {name} has environment {others[0].name} by now, and stays")
+        return
+    _delete_ours(site, reading.read_application, beanstalk.delete_application, name=name)
+
+
+def _delete_version(site: Site, *, application: str, label: str) -> None:
+    """Unless an environment of another run has it."""
+    for each in reading.read_environments(site.cloud, application, []):
+        if each.version == label and each.status != "Terminating":
+            site.say(f"version {label} stays, environment {each.name} runs it")
+            return
+    beanstalk.delete_version(site.cloud, application=application, label=label)
+
+
+def _delete_object(site: Site, *, bucket: str, key: str) -> None:
+    """Unless it is the bundle of a version that stays."""
+    for version in reading.read_versions(site.cloud, site.names.application):
+        if version.bucket == bucket and version.key == key:
+            site.say(f"s3://{bucket}/{key} stays, it is the bundle of version {version.label}")
+            return
+    storage.delete(site.cloud, bucket=bucket, key=key)
+
+
+def _delete_image(site: Site, *, name: str, digest: str) -> None:
+    """Unless a version of another run names it."""
+    for version in reading.read_versions(site.cloud, site.names.application, tagged=True):
+        if version.tags.get(IMAGE) == digest:
+            site.say(f"image {digest[:19]} stays, version {version.label} runs it")
+            return
+    repository.delete_image(site.cloud, name=name, digest=digest)
+
+
+def _check_image(cloud: Cloud, *, repository: str, digest: str, version: str) -> None:
+    found = reading.read_repository(cloud, repository, digest)
+    if found is None or digest not in found.digests:
+        raise DeployError(
+            f"image {digest[:19]} is gone from {repository}, so version {version} can't run",
+            remedy="take another version with --to, or deploy its model file again",
+        )
 
 
 def _is_ours(site: Site, found: _Tagged) -> bool:

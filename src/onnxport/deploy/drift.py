@@ -8,12 +8,17 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from onnxport.deploy import server_settings
+from onnxport.deploy.known_options import CALLED
+
 _NUMBER = re.compile(r"(?:/|\bv)(\d+(?:\.\d+)+)\b")
 
 Setting = Mapping[str, str]
 Live = Mapping[tuple[str, str], str]
 
 VARIABLES = "aws:elasticbeanstalk:application:environment"
+_IN_ANY_ORDER = frozenset({"Subnets", "ELBSubnets"})  # told back in an order of their own
+_WORD = re.compile(r"[^,\s]+")
 _OUR_VARIABLES = "ONNXPORT_"
 _FIXED = frozenset(
     {
@@ -47,20 +52,20 @@ class Drift:
 
     @property
     def told(self) -> str:
-        """The names of a few."""
-        shown = ", ".join(self.names[:4])
-        return shown + (f" and {len(self.names) - 4} more" if len(self.names) > 4 else "")
+        """A few of them, by the names of onnxport.toml where it has one."""
+        names = sorted({called(_key(one)) for one in (*self.changed, *self.extra)})
+        return ", ".join(names[:4]) + (f" and {len(names) - 4} more" if len(names) > 4 else "")
 
     @property
     def fixed(self) -> tuple[str, ...]:
-        keys = {(s["Namespace"], s["OptionName"]) for s in self.former}
+        keys = {(s["Namespace"], s["OptionName"]) for s in self.changed}
         return tuple(sorted(name for space, name in keys if (space, name) in _FIXED))
 
 
 def drift(wanted: Sequence[Setting], live: Live) -> Drift:
     """What to change on an environment whose settings are `live`."""
     keys = {(s["Namespace"], s["OptionName"]) for s in wanted}
-    changed = [s for s in wanted if not _is_same(s["Value"], live.get(_key(s)))]
+    changed = [s for s in wanted if not _is_same(s, live.get(_key(s)))]
     former = [{**s, "Value": live[_key(s)]} for s in changed if live.get(_key(s))]
     added = [_name(s) for s in changed if not live.get(_key(s))]
     extra = [
@@ -69,6 +74,12 @@ def drift(wanted: Sequence[Setting], live: Live) -> Drift:
         if space == VARIABLES and name.startswith(_OUR_VARIABLES) and (space, name) not in keys
     ]
     return Drift(tuple(changed), tuple(former), tuple(added), tuple(extra))
+
+
+def called(key: tuple[str, str]) -> str:
+    """An option of Elastic Beanstalk as onnxport.toml names it, with AWS's name behind, or AWS's alone."""
+    ours = CALLED.get(key) or server_settings.VARIABLES.get(key[1])
+    return f"{ours} ({key[1]})" if ours else key[1]
 
 
 def platform_number(platform: str) -> str:
@@ -92,10 +103,13 @@ def _name(setting: Setting) -> dict[str, str]:
     return {k: v for k, v in setting.items() if k != "Value"}
 
 
-def _is_same(wanted: str, found: str | None) -> bool:
+def _is_same(setting: Setting, found: str | None) -> bool:
     """Documents by what they say, lists by their words, roles by their names: Beanstalk writes them its own way."""
+    wanted = setting["Value"]
     if found is None:
         return wanted == ""
+    if setting["OptionName"] in _IN_ANY_ORDER:
+        return set(_WORD.findall(wanted)) == set(_WORD.findall(found))
     if wanted == found or wanted.replace(", ", ",") == found.replace(", ", ","):
         return True
     if found.startswith("arn:") and not wanted.startswith("arn:"):

@@ -1,102 +1,69 @@
-"""Actions on environments: asked for, waited for, verified, swapped. Whether AWS has done it is looked at each time."""
+"""Actions on environments: asked for, waited for, changed, ended. Whether AWS has done it is looked at each time."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
-from onnxport.deploy import golden
 from onnxport.deploy.aws import beanstalk, reading
-from onnxport.deploy.aws.events import (
-    Stream,
-    failures,
-    read_health,
-    settle,
-    wait_for_health,
-)
+from onnxport.deploy.aws.events import GRACE, Stream, failures, read_health, settle
 from onnxport.deploy.aws.logging import fetch_tail
-from onnxport.deploy.aws.session import Cloud
+from onnxport.deploy.aws.session import is_refusal
 from onnxport.deploy.diagnosis import diagnose, remedy_for
 from onnxport.deploy.drift import is_same_platform
-from onnxport.deploy.images import Prepared
-from onnxport.deploy.names import Names
-from onnxport.deploy.observed import Address, Environment, Event
+from onnxport.deploy.observed import Environment, Event
+from onnxport.deploy.site import Site, changed, current, owns, stream_of
 from onnxport.deploy.slots import has_address
-from onnxport.deploy.tags import APP, is_ours
 from onnxport.errors import DeployError
 
 _TRIES = 5
 _TERMINATION_SECONDS = 1800.0
-_GRACE = 300.0  # AWS gives an update 240 s beyond the timeout; its verdict says more than ours
-_READY_SECONDS = 180.0  # until a new address is known everywhere
-_ILL_EVERY = 5.0
-_UNCERTAIN_SECONDS = 5.0  # until AWS shows what a call has begun whose answer was lost
+_UNCERTAIN_SECONDS = 5.0  # before a call is sent again whose answer was lost
 _RESERVED = ("aws:", "elasticbeanstalk:")  # tags that AWS gives, and takes from nobody
 _EVIDENCE_SECONDS = 20.0  # a machine that is well answers sooner
 
 Settings = Sequence[Mapping[str, str]]
 
 
-@dataclass(frozen=True, slots=True)
-class Site:
-    """Where steps are run. model: the model file, where it is here. api_key: for golden requests.
-
-    prepared: the built image, bundle: the source bundle's bytes, both where a plan pushes and uploads.
-    """
-
-    cloud: Cloud
-    names: Names
-    live: Address
-    timeout: float
-    say: Callable[[str], None]
-    tell_event: Callable[[Event], None]
-    model: Path | None = None
-    api_key: str | None = None
-    prepared: Prepared | None = None
-    bundle: bytes = b""
-
-
-def _stream(site: Site, name: str) -> Stream:
-    return Stream(site.cloud, site.names.application, name)
-
-
 def create_environment(site: Site, *, name: str, version: str, **arguments: Any) -> None:
-    step = f"create environment {name}"
-    stream = _stream(site, name)
-    try:
-        beanstalk.create_environment(site.cloud, name=name, version=version, **arguments)
-    except DeployError as err:
-        if "already exists" not in err.said or not _is_as_asked(site, name, version):
-            raise  # somebody else's, or of another run that goes on: nothing of it is taken back
-    _settled(site, name, stream, step, version=version)
+    stream = stream_of(site, name)
+    site.notes.note_made(name, _create(site, name, version, arguments))
+    _settled(site, name, stream, f"create environment {name}", version=version)
 
 
-def _is_as_asked(site: Site, name: str, version: str) -> bool:
-    """Whether an environment is what we asked for, and only the answer was lost."""
-    found = reading.read_environment(site.cloud, name)
-    return found is not None and found.version == version and _is_ours(site, found)
-
-
-def _is_ours(site: Site, environment: Environment) -> bool:
-    tags = reading.read_tags(site.cloud, environment.arn)
-    return is_ours(tags) and tags.get(APP) == site.names.application
+def _create(site: Site, name: str, version: str, arguments: Mapping[str, Any]) -> str:
+    """The id of the environment that this call has made. One that was there before is somebody else's, or of another
+    run; one that comes after an answer was lost is ours.
+    """
+    lost = False
+    for _ in range(_TRIES):
+        try:
+            return beanstalk.create_environment(site.cloud, name=name, version=version, **arguments)
+        except DeployError as err:
+            if not err.resumable or ("already exists" in err.said and not lost):
+                raise
+            lost = lost or not is_refusal(err)
+            complaint = err
+        time.sleep(_UNCERTAIN_SECONDS)
+        found = reading.read_environment(site.cloud, name)
+        if lost and found is not None and found.version == version and owns(site, found):
+            return found.id
+    raise complaint
 
 
 def _settled(
     site: Site, name: str, stream: Stream, step: str, *, version: str | None = None
 ) -> Environment:
     """Waits until it is Ready, with the version if one is given. Raises DeployError with what AWS says went wrong."""
-    found, heard = settle(site.cloud, name, stream, site.tell_event, seconds=site.timeout + _GRACE)
+    found, heard = settle(site.cloud, name, stream, site.tell_event, seconds=site.timeout + GRACE)
     bad = failures(heard)
     if found is None:
         bad = bad or [f"{name} is gone"]
     elif version and found.version != version:
         bad = bad or [f"{name} has version {found.version}, not {version}"]
     if bad or found is None:
-        raise _failed(step, bad, _evidence(site, found, heard) if found else [])
+        raise _failed(step, bad, evidence_of(site, found, heard) if found else [])
     return found
 
 
@@ -109,7 +76,7 @@ def _failed(step: str, bad: list[str], evidence: Sequence[str] = ()) -> DeployEr
     return DeployError(told, step=step, said=why or what, remedy=remedy)
 
 
-def _evidence(site: Site, environment: Environment, heard: Sequence[Event]) -> list[str]:
+def evidence_of(site: Site, environment: Environment, heard: Sequence[Event]) -> list[str]:
     """Why an environment is ill: causes, warnings, and lines of its logs, read before it may be taken back."""
     found = [event.message for event in heard if event.severity == "WARN"]
     try:
@@ -125,14 +92,17 @@ def _evidence(site: Site, environment: Environment, heard: Sequence[Event]) -> l
     return [*found, *(finding.line for finding in findings)]
 
 
-def await_ready(site: Site, *, name: str) -> None:
-    found = _settled(site, name, _stream(site, name), f"wait for {name}")
+def await_ready(site: Site, *, name: str, id: str = "") -> None:
+    """id: of one that a broken-off run of ours has made, and this one goes on with."""
+    if id:
+        site.notes.note_made(name, id)
+    found = _settled(site, name, stream_of(site, name), f"wait for {name}")
     if not found.is_ready:
         raise DeployError(f"{name} is {found.status}", remedy="`onnxport status` tells more")
 
 
 def await_gone(site: Site, *, name: str) -> None:
-    _gone(site, name, _stream(site, name))
+    _gone(site, name, stream_of(site, name))
 
 
 def _gone(site: Site, name: str, stream: Stream) -> None:
@@ -143,20 +113,30 @@ def _gone(site: Site, name: str, stream: Stream) -> None:
         raise _failed(f"terminate environment {name}", bad or [state])
 
 
-def terminate(site: Site, *, name: str, idle: bool = False, version: str | None = None) -> None:
-    """idle: only while callers don't reach it. version: only as long as it has that one."""
+def terminate(
+    site: Site,
+    *,
+    name: str,
+    idle: bool = False,
+    launching: bool = False,
+    version: str | None = None,
+    made: bool = False,
+) -> None:
+    """idle: only while callers don't reach it. launching: only as long as it never was ready. version: only as long as
+    it has that one. made: only if this run has made it, or one that it goes on with.
+    """
     found = reading.read_environment(site.cloud, name)
     if found is None:
         return
     if found.status != "Terminating":
-        if not _is_ours(site, found):
-            site.say(f"environment {name} hasn't our tags, and stays")
+        if stays := _why_it_stays(site, found, version, made=made):
+            site.say(f"environment {name} {stays}, and stays")
             return
-        if version is not None and found.version != version:
-            site.say(f"environment {name} has version {found.version} by now, and stays")
-            return
+        step = f"terminate environment {name}"
         if idle:
-            _must_be_idle(site, found, f"terminate environment {name}")
+            _must_be_idle(site, found, step)
+        if launching and found.status != "Launching":
+            raise changed(f"{name} is {found.status} by now", step)
 
     def end() -> None:
         """Unless it ends already: a call whose answer was lost is taken for one that is to be made again."""
@@ -164,42 +144,50 @@ def terminate(site: Site, *, name: str, idle: bool = False, version: str | None 
         if now is not None and now.status != "Terminating":
             beanstalk.terminate(site.cloud, name=name)
 
-    stream = _stream(site, name)
+    stream = stream_of(site, name)
     _call_when_ready(site, name, stream, end)
     _gone(site, name, stream)
+
+
+def _why_it_stays(site: Site, environment: Environment, version: str | None, *, made: bool) -> str:
+    if not owns(site, environment):
+        return "hasn't our tags"
+    if version is not None and environment.version != version:
+        return f"has version {environment.version} by now"
+    if made and site.notes.made.get(environment.name) != environment.id:
+        return "wasn't made by this run"
+    return ""
 
 
 def _must_be_idle(site: Site, environment: Environment, step: str) -> None:
     """Raises DeployError where callers reach it: when the plan was made, they didn't."""
     if has_address(environment, site.live):
-        raise DeployError(
-            f"{environment.name} has the address {site.live.full} by now; another run has changed that",
-            step=step,
-            remedy="wait until that run has ended, then run the same command again",
-            resumable=True,
-        )
+        raise changed(f"{environment.name} has the address {site.live.full} by now", step)
 
 
 def update_settings(
     site: Site, *, name: str, settings: Settings, remove: Settings, idle: bool = False
 ) -> None:
     """idle: only while callers don't reach it."""
+    found = current(site, name)
     if idle:
-        _must_be_idle(site, _current(site, name), f"change settings of {name}")
+        _must_be_idle(site, found, f"change settings of {name}")
 
     def change() -> None:
         beanstalk.update_settings(site.cloud, name=name, settings=settings, remove=remove)
 
-    stream = _stream(site, name)
+    stream = stream_of(site, name)
     _call_when_ready(site, name, stream, change)
     _settled(site, name, stream, f"change settings of {name}")
 
 
 def update_platform(site: Site, *, name: str, platform: str) -> None:
+    current(site, name)
+
     def change() -> None:
         beanstalk.update_platform(site.cloud, name=name, platform=platform)
 
-    stream = _stream(site, name)
+    stream = stream_of(site, name)
     _call_when_ready(site, name, stream, change)
     found = _settled(site, name, stream, f"put {name} on another platform")
     if not is_same_platform(found.platform, platform):
@@ -213,8 +201,8 @@ def update_version(
 ) -> None:
     """idle: only while callers don't reach it."""
     step = f"put version {version} on {name}"
-    stream = _stream(site, name)
-    found = _current(site, name)
+    stream = stream_of(site, name)
+    found = current(site, name)
     if idle:
         _must_be_idle(site, found, step)
     if found.version != version or not found.is_ready:
@@ -238,144 +226,16 @@ def _call_when_ready(site: Site, name: str, stream: Stream, change: Callable[[],
     except DeployError as err:
         if "Must be Ready" not in err.said:
             raise
-        settle(site.cloud, name, stream, site.tell_event, seconds=site.timeout + _GRACE)
+        settle(site.cloud, name, stream, site.tell_event, seconds=site.timeout + GRACE)
         change()
 
 
-def _current(site: Site, name: str) -> Environment:
-    found = reading.read_environment(site.cloud, name)
-    if found is None:
-        raise DeployError(
-            f"environment {name} is gone", remedy="run `onnxport deploy` to make it again"
-        )
-    return found
-
-
 def abort(site: Site, *, name: str) -> None:
-    stream = _stream(site, name)
-    if _current(site, name).status == "Updating":
+    stream = stream_of(site, name)
+    if current(site, name).status == "Updating":
         beanstalk.abort(site.cloud, name=name)
-    found, _ = settle(site.cloud, name, stream, site.tell_event, seconds=site.timeout + _GRACE)
+    found, _ = settle(site.cloud, name, stream, site.tell_event, seconds=site.timeout + GRACE)
     if found is None or not found.is_ready:
         raise DeployError(
             f"{name} isn't Ready after the abort", remedy="`onnxport status` tells more"
         )
-
-
-# --------------------------------------------------------------------------------------------- golden requests, swap
-
-
-def url_of(environment: Environment) -> str:
-    """Where an environment answers by itself. Its name may come from a swap, and resolvers may still know the other's;
-    its endpoint, a load balancer or a machine's address, stays.
-    """
-    return f"http://{environment.endpoint or environment.cname}"
-
-
-def verify(site: Site, *, name: str, latency_ms: float, model_digest: str) -> None:
-    step = f"verify {name}"
-    stream = _stream(site, name)
-    verdict = wait_for_health(site.cloud, name, stream, site.tell_event, seconds=site.timeout)
-    if not verdict.is_well:
-        report = verdict.report
-        causes = "; ".join(report.causes) or "no cause is told"
-        evidence = _evidence(site, _current(site, name), [])
-        raise DeployError(
-            f"health is {report.color} ({report.status}): {causes.rstrip('.')}",
-            step=step,
-            said=causes,
-            remedy=remedy_for("\n".join([causes, *evidence])),
-        )
-    url = url_of(_current(site, name))
-    if site.model is not None and golden.is_model(site.model, model_digest):
-        found = golden.judge(
-            url, site.model, site.api_key, latency_ms=latency_ms, seconds=_READY_SECONDS
-        )
-    else:
-        found = golden.judge_other(url, model_digest, site.api_key, seconds=_READY_SECONDS)
-    if found.fault:
-        raise DeployError(found.fault, step=step, remedy=remedy_for(found.fault))
-    site.say(f"{url}: {found}")
-
-
-def point(site: Site, *, name: str, former: str, version: str | None) -> None:
-    """The live address comes to `name`, if it has that version. Looked at after each try, for a swap that is done twice
-    is none.
-    """
-    step = f"swap {name} and {former}"
-    streams = {each: _stream(site, each) for each in (name, former)}
-    complaint: DeployError | None = None
-    for _ in range(_TRIES):
-        for each, stream in streams.items():
-            settle(site.cloud, each, stream, site.tell_event, seconds=site.timeout + _GRACE)
-        found = _current(site, name)
-        if has_address(found, site.live):
-            return
-        if not has_address(_current(site, former), site.live):
-            raise DeployError(
-                f"neither {name} nor {former} has the address {site.live.full}",
-                step=step,
-                remedy="run the same command again, it looks anew",
-                resumable=True,
-            )
-        if version is not None and found.version != version:
-            raise DeployError(
-                f"{name} has version {found.version} by now, and {version} was verified; another run has changed it",
-                step=step,
-                remedy="wait until that run has ended, then run the same command again",
-                resumable=True,
-            )
-        try:
-            beanstalk.swap(site.cloud, source=name, destination=former)
-        except DeployError as err:
-            if not err.resumable:
-                raise
-            complaint = err
-            site.say(f"no answer to the swap that counts ({err.said or err}); looking again")
-            time.sleep(_UNCERTAIN_SECONDS)
-    if not has_address(_settle_and_read(site, name, streams[name]), site.live):
-        raise complaint or DeployError(
-            f"{site.live.full} still leads to {former}",
-            step=step,
-            remedy="run the same command again",
-        )
-
-
-def _settle_and_read(site: Site, name: str, stream: Stream) -> Environment:
-    settle(site.cloud, name, stream, site.tell_event, seconds=site.timeout + _GRACE)
-    return _current(site, name)
-
-
-def watch(site: Site, *, name: str, seconds: int, model_digest: str) -> None:
-    known = site.model is not None and golden.is_model(site.model, model_digest)
-    fault = golden.watch(
-        url_of(_current(site, name)),
-        site.model if known else None,
-        model_digest,
-        site.api_key,
-        seconds=seconds,
-        ill=_Complaints(site, name),
-    )
-    if fault:
-        raise DeployError(fault, step=f"watch {name}", said=fault, remedy=remedy_for(fault))
-
-
-class _Complaints:
-    """What Beanstalk says is wrong, asked now and then."""
-
-    def __init__(self, site: Site, name: str) -> None:
-        self._site, self._name = site, name
-        self._stream = _stream(site, name)
-        self._asked = 0.0
-
-    def __call__(self) -> str:
-        if time.monotonic() - self._asked < _ILL_EVERY:
-            return ""
-        self._asked = time.monotonic()
-        for event in self._stream.news():
-            self._site.tell_event(event)
-        report = read_health(self._site.cloud, self._name)
-        if report.color != "Red":
-            return ""
-        causes = "; ".join(report.causes) or report.status
-        return f"health is Red: {causes}"

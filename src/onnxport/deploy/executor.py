@@ -5,13 +5,20 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal, Protocol
 
-from onnxport.deploy.journal import Journal
 from onnxport.deploy.plan import Plan, Step, Undo
 from onnxport.errors import DeployError, OnnxportError
 
 Action = Callable[..., None]
+
+
+class Log(Protocol):
+    """Where lines are written before the deed."""
+
+    def write(self, what: str, **facts: Any) -> None: ...
+
+    def end(self) -> None: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,21 +35,23 @@ class Told:
 Tell = Callable[[Told], None]
 
 
-def run(plan: Plan, actions: Mapping[str, Action], journal: Journal, tell: Tell) -> None:
+def run(plan: Plan, actions: Mapping[str, Action], journal: Log, tell: Tell) -> None:
     """Runs all steps.
 
     Raises what a step raised. Before that, what this run did since the last step that commits is taken back, unless
-    nothing is wrong with the plan and the same command can go on later. A second failure is told, never hidden.
+    nothing is wrong with the plan and the same command can go on later. A second failure is told, never hidden, and
+    nothing is taken back after it. A KeyboardInterrupt leaves all as it is.
     """
     done: list[Step] = []
     for number, step in enumerate(plan.steps, start=1):
         tell(Told("step", step.title, number, len(plan.steps)))
-        journal.write("start", step=step.title, number=number)
+        journal.write("start", step=step.title, number=number, name=step.arguments.get("name"))
         began = time.monotonic()
         try:
             actions[step.action](**step.arguments)
         except KeyboardInterrupt:
             journal.write("interrupted", step=step.title)
+            tell(Told("kept", f"interrupted; nothing is taken back; {_again(plan)}"))
             raise
         except OnnxportError as err:
             journal.write("failed", step=step.title, error=str(err))
@@ -53,55 +62,56 @@ def run(plan: Plan, actions: Mapping[str, Action], journal: Journal, tell: Tell)
     journal.end()
 
 
+def _again(plan: Plan) -> str:
+    return f"run `onnxport {plan.kind}` again to go on from here"
+
+
 def _after(
     err: OnnxportError,
     plan: Plan,
     step: Step,
     done: list[Step],
     actions: Mapping[str, Action],
-    journal: Journal,
+    journal: Log,
     tell: Tell,
 ) -> OnnxportError:
     """What to raise, after taking back what should be."""
-    again = f"run `onnxport {plan.kind}` again to go on from here"
     if isinstance(err, DeployError) and err.resumable:
-        tell(Told("kept", f"nothing is taken back; {again}"))
+        tell(Told("kept", f"nothing is taken back; {_again(plan)}"))
         return err
-    undoable = [one for one in (*done, step) if one.undo]
-    if not undoable:
-        tell(Told("kept", f"there is nothing to take back; mend the cause, then {again}"))
+    undos = [one.undo for one in reversed([*done, step]) if one.undo]
+    if not undos:
+        tell(Told("kept", f"there is nothing to take back; mend the cause, then {_again(plan)}"))
         journal.end()
         return err
-    left = _take_back(undoable, actions, journal, tell)
-    if not left:
+    try:
+        complaint = _take_back(undos, actions, journal, tell)
+    except KeyboardInterrupt:
+        journal.write("interrupted", step="taking back")
+        tell(Told("kept", f"interrupted while taking back; {_again(plan)}"))
+        raise
+    if not complaint:
         journal.end()
         return err
     return DeployError(
-        f"{err} -- and taking back failed: {'; '.join(left)}",
+        f"{err} -- and taking back failed: {complaint}",
         said=getattr(err, "said", ""),
-        remedy="`onnxport destroy` removes what is left, `onnxport status` shows it",
+        remedy=f"`onnxport status` shows what is there; mend the cause, then {_again(plan)}",
     )
 
 
-def _take_back(
-    done: list[Step], actions: Mapping[str, Action], journal: Journal, tell: Tell
-) -> list[str]:
-    """Runs the inverse of each step, the last one first; gives the complaints of those that fail."""
-    complaints = []
-    for step in reversed(done):
-        undo = step.undo
-        if undo is not None and (complaint := _undo(undo, actions, journal, tell)):
-            complaints.append(complaint)
-    return complaints
-
-
-def _undo(undo: Undo, actions: Mapping[str, Action], journal: Journal, tell: Tell) -> str:
-    tell(Told("undo", undo.title))
-    journal.write("undo", step=undo.title)
-    try:
-        actions[undo.action](**undo.arguments)
-    except OnnxportError as err:
-        return str(err)
-    journal.write("undone", step=undo.title)
-    tell(Told("undone", undo.title))
+def _take_back(undos: list[Undo], actions: Mapping[str, Action], journal: Log, tell: Tell) -> str:
+    """Runs inverses, in this order. After one that fails the next would meet another state than it was made for: gives
+    the complaint, and what wasn't done.
+    """
+    for number, undo in enumerate(undos):
+        tell(Told("undo", undo.title))
+        journal.write("undo", step=undo.title)
+        try:
+            actions[undo.action](**undo.arguments)
+        except OnnxportError as err:
+            left = ", ".join(each.title for each in undos[number + 1 :])
+            return f"{undo.title}: {err}" + (f"; not taken back either: {left}" if left else "")
+        journal.write("undone", step=undo.title)
+        tell(Told("undone", undo.title))
     return ""

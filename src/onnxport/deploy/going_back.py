@@ -11,7 +11,7 @@ from onnxport.deploy import steps
 from onnxport.deploy.intent import Intent
 from onnxport.deploy.names import Names, Slot
 from onnxport.deploy.observed import Environment, Observed, Version
-from onnxport.deploy.plan import Plan, Step
+from onnxport.deploy.plan import BrokenOff, Plan, Step
 from onnxport.deploy.slots import (
     Slots,
     find_slots,
@@ -28,10 +28,14 @@ from onnxport.errors import DeployError
 
 @dataclass(frozen=True, slots=True)
 class Goal:
-    """What is gone back to. version: None where the record alone knows it."""
+    """What is gone back to."""
 
     label: str
     version: Version
+
+    def __str__(self) -> str:
+        model = _model_of(self.version)
+        return f"{model} (version {self.label})" if model else f"version {self.label}"
 
     @property
     def model_digest(self) -> str:
@@ -42,6 +46,12 @@ class Goal:
         return self.version.tags.get(IMAGE, "")
 
 
+def _model_of(version: Version) -> str:
+    """Name and version of its model, from a description as `Wanted` writes it."""
+    model, comma, _ = version.description.partition(", image ")
+    return model if comma else ""
+
+
 def plan_rollback(
     intent: Intent,
     names: Names,
@@ -50,31 +60,38 @@ def plan_rollback(
     *,
     moment: datetime,
     to: str | None = None,
-    goes_on: bool = False,
-    half_back: bool = False,
+    going_on: BrokenOff | None = None,
     known_model: str = "",
 ) -> Plan:
-    """observed: with the tags of versions. settings: for an environment that has to be made. to: a label, else the
-    version before. half_back: a rollback of ours broke off, and is gone on with. known_model: the digest of the model
-    file that is here. Raises DeployError where there is nothing to go back to.
+    """observed: with the tags of versions. settings: for an environment that has to be made. to: a label or a model's
+    version, else the version before. going_on: a run of ours that is unfinished; a rollback is gone on with, whatever
+    it has done already. known_model: the digest of the model file that is here. Raises DeployError where there is
+    nothing to go back to.
     """
     refuse_foreign(intent, names, observed)
     slots = find_slots(names, observed)
     back = _Back(intent, names, observed, slots, settings, moment, known_model)
     updating = next((each for each in slots.all if each.status == "Updating"), None)
-    returned = back.returned(to) if half_back else None
-    if returned:
-        made = tuple(back.finish(returned))
-        title = f"finish taking {intent.name} back to version {returned.version}"
-    elif updating and to is None and (updating.is_abortable or not goes_on):
-        made, title = tuple(back.abort(updating)), f"abort the update of {updating.name}"
+    was_back = going_on is not None and going_on.kind == "rollback"
+    label = back.label_of(to) if to else (going_on.goal if going_on and was_back else "")
+    is_own = was_back and updating is not None and _is_doing(going_on, updating)
+    live = slots.live
+    if was_back and live and label and live.version == label:
+        goal = back.goal(label, is_live=True)
+        made, title = tuple(back.finish(live, goal)), f"finish taking {intent.name} back to {goal}"
+    elif updating and not to and not is_own and (updating.is_abortable or going_on is None):
+        goal, made = None, tuple(back.abort(updating))
+        title = f"abort the update of {updating.name}"
     else:
-        refuse_busy(slots, goes_on=goes_on)
-        goal = back.goal(to)
-        made = tuple(back.steps(goal))
-        title = f"take {intent.name} back to version {goal.label}"
+        refuse_busy(slots, going_on)
+        goal = back.goal(label)
+        made, title = tuple(back.steps(goal)), f"take {intent.name} back to {goal}"
     where = f"account {observed.account.id}, {observed.account.region}, {observed.live.full}"
-    return Plan("rollback", intent.app, title, where, made)
+    return Plan("rollback", intent.app, title, where, made, goal=goal.label if goal else "")
+
+
+def _is_doing(run: BrokenOff | None, environment: Environment) -> bool:
+    return run is not None and run.is_doing(environment.name, environment.id)
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,36 +113,47 @@ class _Back:
             )
         yield steps.abort(updating.name)
 
-    def returned(self, to: str | None) -> Environment | None:
-        """The live environment, where it has the version to go back to already, and that isn't written down."""
-        live, record = self.slots.live, self.observed.record
-        goal = to or (record.get("previous") or {}).get("version")
-        if live is None or live.version != goal or record.get("version") == goal:
-            return None
-        return live if self.observed.version(goal) else None
-
-    def finish(self, live: Environment) -> Iterator[Step]:
+    def finish(self, live: Environment, goal: Goal) -> Iterator[Step]:
         """What a rollback does after the swap, or after the update."""
-        version, other = self.observed.version(live.version), self.slots.other
-        assert version is not None
-        goal = Goal(version.label, version)
-        left = other if other and other.version == self.observed.record.get("version") else None
+        other = self.slots.other
+        left = other if other and other.version != goal.label else None
         if not live.is_ready:
             yield steps.await_ready(live.name, f"it is {live.status}")
+        if left:
+            yield self._point(goal, left, live.name)
         yield self._verify(live.name, goal, commits=left is None)
         if left:
-            yield from self._swap(goal, left, live.name)
+            yield from self._watch_and_retire(goal, left, live.name)
         yield self._record(goal, slot_of(self.names, live), live.platform)
 
-    def goal(self, to: str | None) -> Goal:
-        """The label that is named, that of the other slot, that of the record, or the next older one."""
+    def label_of(self, to: str) -> str:
+        """The label that is meant by a label or by a model's version."""
+        labels = [version.label for version in self.observed.versions]
+        meant = [v.label for v in self.observed.versions if _model_of(v).endswith(f" {to}")]
+        if to in labels:
+            return to
+        if not meant:
+            raise DeployError(
+                f"there is no version {to}", remedy="`onnxport status` lists those that are there"
+            )
+        if len(meant) > 1:
+            raise DeployError(
+                f"{len(meant)} versions hold a model of version {to}: {', '.join(meant)}",
+                remedy="name one of them with --to",
+            )
+        return meant[0]
+
+    def goal(self, to: str, *, is_live: bool = False) -> Goal:
+        """The label that is given, else that of the other slot, that of the record, or the next older one. is_live: it
+        may be live already.
+        """
         live = self.slots.live
         if live is None:
             raise DeployError(
                 f"{self.intent.name} isn't deployed", remedy="deploy it with `onnxport deploy`"
             )
         label = to or self._other_label(live) or self._recorded(live) or self._older(live)
-        if label is None or label == live.version:
+        if label is None or (label == live.version and not is_live):
             told = (
                 f"there is no version before {live.version}" if not to else f"{to} is live already"
             )
@@ -170,11 +198,14 @@ class _Back:
         if not other.is_ready:
             yield steps.await_ready(other.name, f"it is {other.status}")
         yield self._verify(other.name, goal, commits=False)
-        yield from self._swap(goal, live, other.name)
+        yield self._point(goal, live, other.name)
+        yield from self._watch_and_retire(goal, live, other.name)
         yield self._record(goal, slot_of(self.names, other), other.platform)
 
-    def _swap(self, goal: Goal, live: Environment, name: str) -> Iterator[Step]:
-        yield steps.swap(name, live.name, self.observed.live.full, version=goal.label)
+    def _point(self, goal: Goal, live: Environment, name: str) -> Step:
+        return steps.swap(name, live.name, self.observed.live.full, version=goal.label)
+
+    def _watch_and_retire(self, goal: Goal, live: Environment, name: str) -> Iterator[Step]:
         yield steps.watch(
             name,
             seconds=self.intent.update.watch,
@@ -186,9 +217,16 @@ class _Back:
                 live.name, f"the one that is gone back from, {live.version}", idle=True
             )
 
+    def _check_image(self, goal: Goal) -> Iterator[Step]:
+        """An image elsewhere than in ECR can't be asked for from here."""
+        repository = self.observed.repository
+        if repository and goal.image_digest and not self.intent.image.repository:
+            yield steps.check_image(repository.name, goal.image_digest, goal.label)
+
     def _bluegreen(
         self, goal: Goal, live: Environment, other: Environment | None
     ) -> Iterator[Step]:
+        yield from self._check_image(goal)
         if other:
             yield steps.terminate(
                 other.name, f"the idle environment has version {other.version}", idle=True
@@ -211,11 +249,13 @@ class _Back:
             idle=True,
         )
         yield self._verify(name, goal, commits=False)
-        yield from self._swap(goal, live, name)
+        yield self._point(goal, live, name)
+        yield from self._watch_and_retire(goal, live, name)
         yield self._record(goal, slot, self.observed.platform)
 
     def _in_place(self, goal: Goal, live: Environment) -> Iterator[Step]:
         slot = slot_of(self.names, live)
+        yield from self._check_image(goal)
         yield steps.update_version(
             live.name,
             goal.label,

@@ -9,10 +9,14 @@ from pathlib import Path
 
 from onnxport.check import CheckReport, check_url
 from onnxport.client import Client
+from onnxport.deploy.compatibility import breaks
 from onnxport.errors import ClientError
 from onnxport.modelfile import read_model_file
+from onnxport.predictor import load
+from onnxport.server.facts import model_facts
 
 _TIMEOUT = 20.0
+_WATCH_TIMEOUT = 10.0
 _PAUSE = 1.0
 _ALLOWED_FAILURES = 2  # in a row, while watching: a resolver or a connection may fail once
 
@@ -68,7 +72,7 @@ def judge(
     p99 = report.latency.p99 if report.latency else 0.0
     if p99 > latency_ms:
         return Judgement(
-            f"one row takes {p99:.0f} ms (p99), and health.latency_ms allows {latency_ms:g}; take a larger "
+            f"one row takes {p99:.1f} ms (p99), and health.latency_ms allows {latency_ms:g}; take a larger "
             "instance type, or raise it",
             report.rows,
             p99,
@@ -94,6 +98,24 @@ def judge_other(url: str, digest: str, api_key: str | None, *, seconds: float) -
     return Judgement("", 0, 0.0)
 
 
+def note_for_callers(url: str, model: Path, api_key: str | None) -> str:
+    """What callers of the model at an address must change to call this one; "" if nothing. Where it can't be asked, a
+    sentence that says so.
+    """
+    try:
+        with Client(url, api_key=api_key, timeout=_WATCH_TIMEOUT) as client:
+            old = client.model()
+    except ClientError as err:
+        return f"what the live model takes can't be asked ({err}), so it isn't known whether callers must change"
+    new = model_facts(load(model))
+    differences = breaks(old, new) if old.get("digest") != new["digest"] else ()
+    if not differences:
+        return ""
+    return (
+        f"callers of {old.get('name')} {old.get('version')} must change: {'; '.join(differences)}"
+    )
+
+
 def is_model(path: Path | None, digest: str) -> bool:
     """Whether the file here is that very model."""
     return path is not None and read_model_file(path).digest == digest
@@ -114,7 +136,7 @@ def watch(
     platform complains of, or "". A wrong answer is a fault at once, a missing one when others have been missing before.
     """
     deadline, in_a_row = time.monotonic() + seconds, 0
-    while time.monotonic() < deadline:
+    while time.monotonic() < deadline or in_a_row:  # it doesn't end before an answer has come
         fault, is_answer = _look(url, model, digest, api_key)
         in_a_row = in_a_row + 1 if fault else 0
         if is_answer or in_a_row > _ALLOWED_FAILURES:
@@ -129,7 +151,7 @@ def _look(url: str, model: Path | None, digest: str, api_key: str | None) -> tup
     """A fault, if any; and whether it is an answer that is wrong, rather than none."""
     if model is None:
         return judge_other(url, digest, api_key, seconds=0.0).fault, False
-    report = check_url(url, model, api_key=api_key, timeout=_TIMEOUT)
+    report = check_url(url, model, api_key=api_key, timeout=_WATCH_TIMEOUT)
     if report.passed:
         return "", False
     return _first_failure(report), report.latency is not None

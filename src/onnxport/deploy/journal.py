@@ -5,13 +5,13 @@ from __future__ import annotations
 import json
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from types import TracebackType
 from typing import IO, Any, Self
 
-from onnxport.deploy.plan import Plan
+from onnxport.deploy.plan import BrokenOff, Plan
 from onnxport.errors import DeployError, SettingsError
 
 if sys.platform != "win32":
@@ -19,42 +19,53 @@ if sys.platform != "win32":
 
 NAME = "journal.jsonl"
 _MAX_BYTES = 4 * 1024 * 1024
-_END = "end"
+_BEGIN, _START, _MADE, _END = "begin", "start", "made", "end"
+
+Line = Mapping[str, Any]
 
 
 class Journal:
-    """Writes each line to the disk before the deed. folder: `.onnxport`, made if it isn't there.
+    """Writes each line to the disk before the deed. folder: `.onnxport`, made if it isn't there. made: environments of
+    runs that this one goes on with.
 
     One run at a time: raises DeployError while another one is going on in this folder.
     """
 
-    def __init__(self, folder: Path, plan: Plan) -> None:
+    def __init__(self, folder: Path, plan: Plan, made: Mapping[str, str] | None = None) -> None:
+        self._path, self.made = folder / NAME, dict(made or {})
         try:
             folder.mkdir(exist_ok=True)
-            path = folder / NAME
-            self._file: IO[str] = path.open("a", encoding="utf-8")
+            self._file: IO[str] = self._path.open("a", encoding="utf-8")
         except OSError as err:
-            raise SettingsError(
-                f"the journal in {folder.name} can't be written: {err.strerror}; make the folder writable"
-            ) from err
+            raise _unwritable(folder, err) from err
         if not _is_alone(self._file):
             self._file.close()
-            raise DeployError(
-                f"another run is going on, as the journal in {folder.name} tells",
-                remedy="wait until it has ended, then run the same command again",
-            )
+            raise _occupied(folder)
         if self._file.tell() > _MAX_BYTES:
             self._file.truncate(0)
         self._run = f"{datetime.now(UTC):%Y%m%dT%H%M%S.%fZ}"
-        self.write("begin", kind=plan.kind, app=plan.app, title=plan.title, steps=len(plan.steps))
+        about = {"kind": plan.kind, "app": plan.app, "title": plan.title, "goal": plan.goal}
+        try:
+            self.write(_BEGIN, **about, steps=len(plan.steps), made=self.made)
+        except BaseException:
+            self._file.close()
+            raise
 
     def write(self, what: str, **facts: Any) -> None:
-        """what: begin, start, done, failed, interrupted, undo, undone, end."""
+        """what: begin, start, made, done, failed, interrupted, undo, undone, end. Raises SettingsError if it can't."""
         moment = datetime.now(UTC).isoformat(timespec="milliseconds")
         line = {"run": self._run, "time": moment, "what": what, **facts}
-        self._file.write(json.dumps(line) + "\n")
-        self._file.flush()
-        os.fsync(self._file.fileno())
+        try:
+            self._file.write(json.dumps(line) + "\n")
+            self._file.flush()
+            os.fsync(self._file.fileno())
+        except OSError as err:
+            raise _unwritable(self._path.parent, err) from err
+
+    def note_made(self, name: str, id: str) -> None:
+        """An environment that this run has made: it alone may be taken back."""
+        self.made[name] = id
+        self.write(_MADE, name=name, id=id)
 
     def end(self) -> None:
         """Nothing is left half-done."""
@@ -72,19 +83,49 @@ class Journal:
         self._file.close()
 
 
-def unfinished(folder: Path) -> str | None:
-    """The step at which the last run broke off, or None where it came to its end."""
-    last = _broken_off(folder)
-    if not last:
+def _unwritable(folder: Path, err: OSError) -> SettingsError:
+    return SettingsError(
+        f"the journal in {folder.name} can't be written: {err.strerror}; make the folder writable, or free some "
+        "space, then run the same command again"
+    )
+
+
+def refuse_other_run(folder: Path) -> None:
+    """Raises DeployError while another run is going on in this folder."""
+    if _is_written(folder / NAME):
+        raise _occupied(folder)
+
+
+def _occupied(folder: Path) -> DeployError:
+    return DeployError(
+        f"another run is going on, as the journal in {folder.name} tells",
+        remedy="wait until it has ended, or end it by Ctrl-C, then run the same command again",
+    )
+
+
+def broken_off(folder: Path) -> BrokenOff | None:
+    """The last run, if it didn't come to its end and isn't going on either."""
+    last = _unfinished(folder)
+    begin = next((line for line in last if line.get("what") == _BEGIN), None)
+    if begin is None:
         return None
-    started = [str(line["step"]) for line in last if line.get("what") == "start"]
-    return started[-1] if started else "its beginning"
+    started = [line for line in last if line.get("what") == _START]
+    inherited = begin.get("made")
+    made = dict(inherited) if isinstance(inherited, dict) else {}
+    made.update({_text(one, "name"): _text(one, "id") for one in last if one.get("what") == _MADE})
+    return BrokenOff(
+        step=(_text(started[-1], "step") if started else "") or "its beginning",
+        kind=_text(begin, "kind") or "deploy",
+        goal=_text(begin, "goal"),
+        made=made,
+        begun=frozenset({*made, *(_text(one, "name") for one in started)} - {""}),
+    )
 
 
-def unfinished_kind(folder: Path) -> str | None:
-    """The command whose run broke off: deploy, rollback or destroy; None where it came to its end."""
-    kinds = [line.get("kind") for line in _broken_off(folder) if line.get("what") == "begin"]
-    return str(kinds[0]) if kinds else None
+def _text(line: Line, key: str) -> str:
+    """A fact of a line that may be damaged."""
+    found = line.get(key)
+    return found if isinstance(found, str) else ""
 
 
 def _is_alone(file: IO[str]) -> bool:
@@ -98,7 +139,7 @@ def _is_alone(file: IO[str]) -> bool:
     return True
 
 
-def _broken_off(folder: Path) -> list[dict[str, Any]]:
+def _unfinished(folder: Path) -> list[Line]:
     """The lines of the last run, or none where it came to its end, or is still going on."""
     if _is_written(folder / NAME):
         return []
@@ -114,7 +155,7 @@ def _is_written(path: Path) -> bool:
         return not _is_alone(file)
 
 
-def _lines(path: Path) -> Iterator[dict[str, Any]]:
+def _lines(path: Path) -> Iterator[Line]:
     """Those that are whole: the last may be cut off."""
     if not path.is_file():
         return

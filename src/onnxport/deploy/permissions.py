@@ -16,6 +16,7 @@ ON_BEHALF = (
     "cloudwatch:*",
     "ec2:*",
     "elasticloadbalancing:*",
+    "iam:CreateServiceLinkedRole",  # in an account that never had one
     "iam:PassRole",
     "logs:*",
     "s3:GetObject",
@@ -35,11 +36,11 @@ def iam(*actions: str) -> tuple[str, ...]:
 CALLED: dict[str, tuple[str, ...]] = {
     "delete_role": iam("DetachRolePolicy", "DeleteRolePolicy", "DeleteRole"),
     "delete_profile": iam("RemoveRoleFromInstanceProfile", "DeleteInstanceProfile"),
-    "delete_application": eb("DeleteApplication"),
+    "delete_application": eb("DeleteApplication", "DescribeEnvironments"),
     "delete_repository": ("ecr:DeleteRepository",),
-    "delete_image": ("ecr:BatchDeleteImage",),
-    "delete_object": ("s3:DeleteObject",),
-    "delete_version": eb("DeleteApplicationVersion"),
+    "delete_image": ("ecr:BatchDeleteImage", *eb("DescribeApplicationVersions")),
+    "delete_object": ("s3:DeleteObject", *eb("DescribeApplicationVersions")),
+    "delete_version": eb("DeleteApplicationVersion", "DescribeEnvironments", "ListTagsForResource"),
     "delete_log_group": ("logs:DeleteLogGroup",),
     "terminate": (*eb("TerminateEnvironment"), *LOOK, *ON_BEHALF),
     "update_settings": (*eb("UpdateEnvironment"), *LOOK, *ON_BEHALF),

@@ -61,7 +61,8 @@ class Step:
 class Plan:
     """Steps in their order. title: one line on what it is all for. where: account and region.
 
-    cost: lines on what it costs, as data and as text. notes: what the user should know before saying yes.
+    goal: the label of the version that is deployed, if any. cost: lines on what it costs, as data and as text. notes:
+    what the user should know before saying yes.
     """
 
     kind: Kind
@@ -72,6 +73,7 @@ class Plan:
     notes: tuple[str, ...] = ()
     cost: Mapping[str, Any] | None = None
     cost_lines: tuple[str, ...] = ()
+    goal: str = ""
 
     @property
     def permissions(self) -> tuple[str, ...]:
@@ -117,9 +119,12 @@ class Plan:
         }
 
     def lines(self) -> Iterator[str]:
-        """The plan for people."""
+        """The plan for people: what they decide on stands last, beside the question."""
         yield self.title
         yield f"  {self.where}"
+        if self.steps:
+            yield ""
+            yield from self._permission_lines()
         yield ""
         for number, step in enumerate(self.steps, start=1):
             yield f"  {number:>2} {_SIGNS[step.effect]} {step.title}"
@@ -129,23 +134,43 @@ class Plan:
             yield ""
             yield "  + new   ~ changed   - removed   ? only looked at"
             yield ""
-            yield "permissions that the steps need:"
-            yield from _permission_lines(self.own_permissions)
-            yield from self._on_behalf()
-            if self.permissions_to_undo:
-                yield "permissions that taking them back, should one fail, needs as well:"
-                yield from _permission_lines(self.permissions_to_undo)
-            yield "permissions that looking at the account needs:"
-            yield from _permission_lines(self.reading)
         if not self.is_harmless:
             yield from self.cost_lines
         yield from (f"note: {note}" for note in self.notes)
+
+    def _permission_lines(self) -> Iterator[str]:
+        yield "permissions that the steps need:"
+        yield from _permission_lines(self.own_permissions)
+        yield from self._on_behalf()
+        if self.permissions_to_undo:
+            yield "permissions that taking them back, should one fail, needs as well:"
+            yield from _permission_lines(self.permissions_to_undo)
+        yield "permissions that looking at the account needs:"
+        yield from _permission_lines(self.reading)
 
     def _on_behalf(self) -> Iterator[str]:
         services = [name.removesuffix(":*") for name in self.permissions if name.endswith(":*")]
         if services:
             yield f"  in your name Elastic Beanstalk uses {', '.join(services)} as well; the managed policy"
             yield "  AdministratorAccess-AWSElasticBeanstalk grants what it needs of them"
+
+
+@dataclass(frozen=True, slots=True)
+class BrokenOff:
+    """A run that didn't come to its end. step: at which it broke off. kind: its command. goal: the version it was to
+    deploy. made: ids of the environments that it made, and runs before it that it went on with, by name. begun: names
+    of those on which it began a step.
+    """
+
+    step: str
+    kind: str
+    goal: str
+    made: Mapping[str, str]
+    begun: frozenset[str]
+
+    def is_doing(self, name: str, id: str) -> bool:
+        """Whether what goes on in an environment was begun by that run, and by no other one."""
+        return name in self.begun and self.made.get(name, id) == id
 
 
 def _shown(value: Any) -> Any:

@@ -11,13 +11,14 @@ from onnxport.deploy.ground import ground
 from onnxport.deploy.images import is_docker_hub
 from onnxport.deploy.names import KEY_PREFIX, Slot, version_label
 from onnxport.deploy.observed import Environment, Observed
-from onnxport.deploy.plan import Plan, Step
+from onnxport.deploy.plan import BrokenOff, Plan, Step
 from onnxport.deploy.slots import (
     Slots,
     find_slots,
     free_slot,
     refuse_busy,
     refuse_foreign,
+    refuse_strays,
     refuse_taken,
     slot_of,
 )
@@ -29,20 +30,22 @@ _MEGABYTE = 1e6
 _FAILED = "failed"
 
 
-def plan_deploy(wanted: Wanted, observed: Observed, *, goes_on: bool = False) -> Plan:
+def plan_deploy(wanted: Wanted, observed: Observed, *, going_on: BrokenOff | None = None) -> Plan:
     """First deployment, update, or what is left of one that broke off: the same question.
 
-    goes_on: a run of ours is unfinished, so that an update in progress is ours. Raises DeployError for what forbids it.
+    going_on: a run of ours that is unfinished, so that what goes on may be its doing. Raises DeployError for what
+    forbids it.
     """
     refuse_foreign(wanted.intent, wanted.names, observed)
     slots = find_slots(wanted.names, observed)
     label = _label(wanted, observed)
-    refuse_busy(slots, goes_on=goes_on, wanted=label)
-    change = _Change(wanted, observed, slots, label)
+    refuse_busy(slots, going_on)
+    refuse_strays(slots, observed.live, observed.idle)
+    change = _Change(wanted, observed, slots, label, going_on)
     made = tuple(change.steps())
-    title, notes = _title(wanted, slots, made), tuple(_notes(wanted, observed, slots))
+    title, notes = _title(wanted, slots, made), tuple(_notes(wanted, observed, slots, made))
     where = f"account {observed.account.id}, {observed.account.region}, {observed.live.full}"
-    return Plan("deploy", wanted.intent.app, title, where, made, notes)
+    return Plan("deploy", wanted.intent.app, title, where, made, notes, goal=label)
 
 
 def _title(wanted: Wanted, slots: Slots, made: tuple[Step, ...]) -> str:
@@ -54,7 +57,9 @@ def _title(wanted: Wanted, slots: Slots, made: tuple[Step, ...]) -> str:
     return f"deploy {model} as {wanted.intent.name}, by {wanted.intent.update.strategy}"
 
 
-def _notes(wanted: Wanted, observed: Observed, slots: Slots) -> Iterator[str]:
+def _notes(
+    wanted: Wanted, observed: Observed, slots: Slots, made: tuple[Step, ...]
+) -> Iterator[str]:
     intent = wanted.intent
     if slots.live and not is_same_platform(slots.live.platform, observed.platform):
         old, newest = map(platform_number, (slots.live.platform, observed.platform))
@@ -68,8 +73,16 @@ def _notes(wanted: Wanted, observed: Observed, slots: Slots) -> Iterator[str]:
         yield 'auth is "none": whoever knows the address may call'
     if not intent.network.certificate:
         yield "callers use plain http; https needs a load balancer, a domain and a certificate"
-    if slots.live and intent.update.strategy == "bluegreen":
-        yield "both environments are paid for from the new one's start to the old one's end"
+    elif intent.auth == "keys":
+        yield (
+            "golden requests ask the load balancer by its own name, over plain http, and send the key of key_file; "
+            "give callers others, in more_keys"
+        )
+    if slots.live and any(step.action == "create_environment" for step in made):
+        if intent.update.keep:
+            yield "the old environment is kept, and both are paid for"
+        else:
+            yield "both environments are paid for from the new one's start to the old one's end"
 
 
 # --------------------------------------------------------------------------------------------------------- versions
@@ -136,8 +149,16 @@ def version_tags(wanted: Wanted) -> dict[str, str]:
 class _Change:
     """The way from the slots as they are to the wanted version being live."""
 
-    def __init__(self, wanted: Wanted, observed: Observed, slots: Slots, label: str) -> None:
+    def __init__(
+        self,
+        wanted: Wanted,
+        observed: Observed,
+        slots: Slots,
+        label: str,
+        going_on: BrokenOff | None,
+    ) -> None:
         self.wanted, self.observed, self.slots, self.label = wanted, observed, slots, label
+        self.going_on = going_on
         self.intent, self.names = wanted.intent, wanted.names
 
     def steps(self) -> Iterator[Step]:
@@ -162,11 +183,10 @@ class _Change:
         return replace(step, undo=None) if is_there and self.slots.all else step
 
     def _is_wanted(self, environment: Environment) -> bool:
-        if environment.version != self.label:
-            return False
-        # while it launches, what it was created with is all that can be known
-        return environment.status == "Launching" or (
-            self._has_newest(environment) and not self._drift(environment).is_any
+        return (
+            environment.version == self.label
+            and self._has_newest(environment)
+            and not self._drift(environment).is_any
         )
 
     def _has_newest(self, environment: Environment) -> bool:
@@ -180,21 +200,40 @@ class _Change:
 
     def _finish(self, live: Environment, other: Environment | None) -> Iterator[Step]:
         """The wanted version is live already; what a broken-off run left is made up for."""
-        if not live.is_ready:
-            launching = live.status == "Launching"
-            yield steps.await_ready(live.name, f"it is {live.status}", takes_back=launching)
-        written = self.observed.record.get("version") == self.label
-        swapped = other is not None and other.version != self.label and not written
-        if other and swapped:  # its watch was missed
-            yield self._verify(live, commits=False)
-            yield steps.swap(live.name, other.name, self.observed.live.full, version=self.label)
+        record = self.observed.record
+        written = record.get("version") == self.label and record.get("environment") == live.name
+        missed = other if not written else None  # it was swapped with this one, and nobody watched
+        if not live.is_ready or (missed and self._is_made(live)):
+            yield self._await(live, idle=missed is not None)
+        if missed:
+            yield steps.swap(live.name, missed.name, self.observed.live.full, version=self.label)
+        yield self._verify(live, commits=missed is None)
+        if missed:
             yield self._watch(live.name)
-        else:
-            yield self._verify(live, commits=True)
         if other and not self.intent.update.keep:
             yield self._retire(other)
         if not written:
             yield self._record(slot_of(self.names, live), live.platform)
+
+    def _is_made(self, environment: Environment) -> bool:
+        """Whether the run that is gone on with has made it."""
+        run = self.going_on
+        if run is None:
+            return False
+        is_launched = environment.status == "Launching" and run.is_doing(
+            environment.name, environment.id
+        )
+        return is_launched or run.made.get(environment.name) == environment.id
+
+    def _await(self, environment: Environment, *, idle: bool) -> Step:
+        """idle: whether it is taken back only while callers don't reach it."""
+        return steps.await_ready(
+            environment.name,
+            f"it is {environment.status}, with the wanted version",
+            id=environment.id if self._is_made(environment) else "",
+            idle=idle,
+            version=self.label,
+        )
 
     def _first(self, other: Environment | None) -> Iterator[Step]:
         """Nobody has the address that callers know."""
@@ -210,7 +249,10 @@ class _Change:
     def _anew(self, live: Environment) -> Iterator[Step]:
         slot = slot_of(self.names, live)
         yield steps.terminate(
-            live.name, "it was never ready, and has another version or settings", idle=False
+            live.name,
+            "it was never ready, and has another version or settings",
+            idle=False,
+            launching=True,
         )
         yield from self._create(slot, self.names.live_cname)
         yield self._verify_slot(slot, commits=True)
@@ -220,11 +262,9 @@ class _Change:
         slot = slot_of(self.names, other) if other else free_slot(self.names, self.slots)
         platform = self.observed.platform
         if other and self._is_wanted(other):
-            yield steps.await_ready(
-                other.name, f"it is {other.status}, with the wanted version", takes_back=True
-            )
+            yield self._await(other, idle=True)
             platform = other.platform
-        elif other and other.is_ready and other.health != "Red" and self._has_newest(other):
+        elif other and not self._why_unfit(other):
             yield from self._update(
                 other, "the idle environment; callers aren't touched", idle=True
             )
@@ -267,11 +307,15 @@ class _Change:
     # ----------------------------------------------------------------------------------------------- parts
 
     def _why_unfit(self, other: Environment) -> str:
+        """Why the idle environment must be made anew, or "" where an update does."""
         if not other.is_ready:
             return f"is {other.status}"
         if other.health == "Red":
             return f"is of health {other.health}"
-        return f"has platform {platform_number(other.platform)}"
+        if not self._has_newest(other):
+            return f"has platform {platform_number(other.platform)}"
+        fixed = self._drift(other).fixed
+        return f"can't change {', '.join(fixed)} while it runs" if fixed else ""
 
     def _create(self, slot: Slot, cname: str) -> Iterator[Step]:
         name = self.names.environment(slot)

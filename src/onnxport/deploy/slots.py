@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
 
 from onnxport.deploy.intent import Intent
 from onnxport.deploy.names import SLOTS, Names, Slot
 from onnxport.deploy.observed import Address, Environment, Observed, Tags
+from onnxport.deploy.plan import BrokenOff
 from onnxport.deploy.tags import belongs_to, is_ours
 from onnxport.errors import DeployError
 
@@ -108,13 +110,11 @@ def _is_shared(tags: Tags, intent: Intent) -> bool:
 # ----------------------------------------------------------------------------------------------------- what is busy
 
 
-def refuse_busy(slots: Slots, *, goes_on: bool, wanted: str | None = None) -> None:
-    """Raises DeployError for an environment that is being updated or launched. goes_on: our own unfinished run may have
-    done it. wanted: a version with which it may be launching, whoever launches it.
-    """
+def refuse_busy(slots: Slots, going_on: BrokenOff | None) -> None:
+    """Raises DeployError where something goes on that isn't ours. going_on: our unfinished run."""
     for each in slots.all:
-        is_wanted = each.status == "Launching" and each.version == wanted
-        if not each.is_ready and not is_wanted and not goes_on:
+        is_own = going_on is not None and going_on.is_doing(each.name, each.id)
+        if not each.is_ready and not is_own:
             raise DeployError(
                 f"environment {each.name} is {each.status}",
                 remedy=_LAUNCHED if each.status == "Launching" else _UPDATED,
@@ -127,6 +127,21 @@ _LAUNCHED = (
     "another run has begun that, from another folder or machine; wait until it has ended (`onnxport status`), "
     "then run the same command again"
 )
+
+
+def refuse_strays(slots: Slots, live: Address, idle: Address) -> None:
+    """Raises DeployError for an environment of ours whose callers would lose their address, because onnxport.toml now
+    names another one.
+    """
+    for each in slots.all:
+        known = not each.cname or has_address(each, live) or has_address(each, idle)
+        if not known:
+            raise DeployError(
+                f"{each.name} has the address {each.cname}, and onnxport.toml names {live.prefix}: whoever calls it "
+                "would lose it",
+                remedy=f"write cname = {json.dumps(each.cname.partition('.')[0])} in [network], or deploy under "
+                "another name with environment or --environment, and destroy this one when nobody calls it",
+            )
 
 
 def refuse_taken(address: Address) -> None:

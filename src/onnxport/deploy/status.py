@@ -10,12 +10,11 @@ from onnxport.deploy.aws.events import read_health
 from onnxport.deploy.aws.observing import observe
 from onnxport.deploy.aws.session import Cloud
 from onnxport.deploy.cost import Estimate, estimate
-from onnxport.deploy.drift import drift, is_same_platform, platform_number
+from onnxport.deploy.drift import called, drift, is_same_platform, platform_number
 from onnxport.deploy.intent import Intent
-from onnxport.deploy.known_options import CALLED, KEY_HASHES
+from onnxport.deploy.known_options import KEY_HASHES
 from onnxport.deploy.names import SLOTS, Names, names_of
 from onnxport.deploy.observed import Environment, HealthReport, Observed, Version
-from onnxport.deploy.server_settings import VARIABLES
 from onnxport.deploy.slots import TERMINATING, find_slots, slot_of
 from onnxport.deploy.tags import IMAGE, MODEL, belongs_to
 from onnxport.deploy.wanted import Setting, settings_of
@@ -242,11 +241,8 @@ def _drift(
 
 def _difference(key: tuple[str, str], found: str | None, wanted: str | None) -> str:
     """key: AWS's namespace and name of the option, which is told by ours where there is one."""
-    name = key[1]
-    if name == KEY_HASHES:
+    if key[1] == KEY_HASHES:
         return "the API keys differ"
-    ours = CALLED.get(key) or VARIABLES.get(name)
-    called = f"{ours} ({name})" if ours else name
     if wanted is None:
-        return f"{called} is set, and onnxport.toml doesn't"
-    return f"{called} is {found or 'not set'}, and onnxport.toml wants {wanted}"
+        return f"{called(key)} is set, and onnxport.toml doesn't"
+    return f"{called(key)} is {found or 'not set'}, and onnxport.toml wants {wanted}"

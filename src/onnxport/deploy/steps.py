@@ -84,7 +84,7 @@ def create_repository(name: str, tags: Mapping[str, str]) -> Step:
         "in ECR: private, tags never move, each image is scanned",
         {"name": name, "tags": dict(tags)},
         ("ecr:CreateRepository", "ecr:PutLifecyclePolicy", "ecr:TagResource"),
-        _undo("delete_repository", f"delete repository {name}", name=name),
+        _undo("delete_repository", f"delete repository {name}", name=name, force=False),
     )
 
 
@@ -120,7 +120,13 @@ def create_bucket(bucket: str) -> Step:
         "add",
         "the account's bucket for Elastic Beanstalk in this region; it stays",
         {"bucket": bucket},
-        (*eb("CreateStorageLocation"), "s3:CreateBucket"),
+        (
+            *eb("CreateStorageLocation"),
+            "s3:CreateBucket",
+            "s3:PutBucketOwnershipControls",
+            "s3:PutBucketPolicy",
+            "s3:PutBucketPublicAccessBlock",
+        ),
     )
 
 
@@ -200,21 +206,34 @@ def create_environment(
             name=name,
             idle=idle,
             version=version,
+            made=True,
         ),
     )
 
 
-def await_ready(name: str, told: str, *, takes_back: bool = False) -> Step:
-    """takes_back: whether the environment goes if it or what follows fails; nobody relies on it yet."""
-    undo = _undo("terminate", f"terminate environment {name}", name=name)
+def await_ready(
+    name: str, told: str, *, id: str = "", idle: bool = True, version: str = ""
+) -> Step:
+    """id: of an environment that a broken-off run of ours made, which goes if this or what follows fails.
+
+    idle, version: as for `create_environment`.
+    """
+    undo = _undo(
+        "terminate",
+        f"terminate environment {name}",
+        name=name,
+        idle=idle,
+        version=version,
+        made=True,
+    )
     return Step(
         "await_ready",
         f"wait for {name}",
         "look",
         told,
-        {"name": name},
+        {"name": name, "id": id},
         LOOK,
-        undo if takes_back else None,
+        undo if id else None,
     )
 
 
@@ -248,6 +267,7 @@ def update_settings(
         name=name,
         settings=list(map(dict, back)),
         remove=list(map(dict, added)),
+        idle=idle,
     )
     return Step(
         "update_settings",
@@ -301,6 +321,7 @@ def update_version(
         name=name,
         version=former,
         tags=dict(former_tags),
+        idle=idle,
     )
     return Step(
         "update_version",
@@ -360,14 +381,14 @@ def watch(name: str, *, seconds: int, model_digest: str, is_here: bool = True) -
     )
 
 
-def terminate(name: str, told: str, *, idle: bool) -> Step:
-    """idle: only while callers don't reach it."""
+def terminate(name: str, told: str, *, idle: bool, launching: bool = False) -> Step:
+    """idle: only while callers don't reach it. launching: only as long as it never was ready."""
     return Step(
         "terminate",
         f"terminate environment {name}",
         "remove",
         told,
-        {"name": name, "idle": idle},
+        {"name": name, "idle": idle, "launching": launching},
         CALLED["terminate"],
     )
 
@@ -391,6 +412,18 @@ def write_record(bucket: str, key: str, record: Mapping[str, Any]) -> Step:
         f"s3://{bucket}/{key}, for `rollback` and `status`",
         {"bucket": bucket, "key": key, "record": dict(record)},
         ("s3:PutObject",),
+    )
+
+
+def check_image(repository: str, digest: str, version: str) -> Step:
+    """Before anything is changed: a machine that finds no image fails after minutes."""
+    return Step(
+        "check_image",
+        f"look for image {digest[:19]}",
+        "look",
+        f"in {repository}; version {version} runs it",
+        {"repository": repository, "digest": digest, "version": version},
+        ("ecr:DescribeRepositories", "ecr:ListTagsForResource", "ecr:BatchGetImage"),
     )
 
 

@@ -137,6 +137,7 @@ class _Down:
                 f"repository {found.name}",
                 "with all images in it",
                 name=found.name,
+                force=True,
             )
 
     def _roles(self) -> Iterator[Step]:

@@ -25,6 +25,7 @@ _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9-]{2,38}[A-Za-z0-9]")
 _PREFIX = re.compile(r"[a-z0-9]([a-z0-9-]*[a-z0-9])?", re.IGNORECASE)
 _PROFILE = ("aws:autoscaling:launchconfiguration", "IamInstanceProfile", "")
 _WEB = {"Name": "WebServer", "Type": "Standard", "Version": "1.0"}
+_LATE = 30.0  # seconds by which descriptions may lag, under "late_news"
 _GONE_SHOWN = 3600.0  # seconds for which a terminated environment is still listed
 _LETTERS = "abcdefghijkmnpqrstuvwxyz23456789"
 _MOST_TAGS = 47  # of 50, three are Elastic Beanstalk's own
@@ -138,7 +139,11 @@ def _random(count: int) -> str:
 
 def describe_environments(call: Call) -> Answer:
     found = [one for one in call.cloud.environments if _is_wanted(call, one)]
-    return {"Environments": [told_environment(call.cloud, one) for one in found]}
+    until, former = call.cloud.stale
+    told = [told_environment(call.cloud, one) for one in found]
+    if call.now < until:
+        told = [former.get(one["EnvironmentName"], one) for one in told]
+    return {"Environments": told}
 
 
 def _is_wanted(call: Call, one: Environment) -> bool:
@@ -328,6 +333,9 @@ def swap_environment_cnames(call: Call) -> Answer:
         raise not_ready(destination.name)
     for one in (source, destination):
         one.request_id = call.request_id
+    if call.cloud.scripts.strikes("late_news"):
+        before = {one.name: told_environment(call.cloud, one) for one in (source, destination)}
+        call.cloud.stale = (call.now + _LATE, before)
     courses.swap(call.cloud, source, destination, call.now)
     return {}
 

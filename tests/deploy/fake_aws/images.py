@@ -74,6 +74,14 @@ class Registry:
             raise LookupError(f"{repository} has no blob {digest}")
         return answer[0]
 
+    def empty(self) -> None:
+        """Removes every image that has a tag."""
+        answer = self.call("GET", "_catalog?n=1000", {})
+        for repository in json.loads(answer[0])["repositories"] if answer else ():
+            found = [self.manifest(repository, tag) for tag in self.tags(repository)]
+            for digest in {manifest.digest for manifest in found if manifest}:
+                self.remove(repository, digest)
+
     def remove(self, repository: str, digest: str) -> None:
         self.call("DELETE", f"{repository}/manifests/{digest}", {})
 

@@ -24,13 +24,14 @@ OF_STATES = {
     "quota": "the account has as many environments, versions and applications as it may",
     "swap_refused": "SwapEnvironmentCNAMEs finds an environment that isn't Ready",
     "ill_after_swap": "the environment that a swap gives the other's address turns red",
+    "late_news": "for 30 seconds after a swap environments are described as they were before it",
     "launch_timeout": "the instance tells nothing until the time is up",
     "reverted_update": "an update of the configuration fails and is taken back",
     "security_group_left": "termination leaves the security group behind",
     "version_failed": "the processing of an application version fails",
 }
 FAILURES = {**OF_CALLS, **OF_STATES}
-_ONCE = frozenset(OF_CALLS) | {"swap_refused", "role_unknown", "ill_after_swap"}
+_ONCE = frozenset(OF_CALLS) | {"swap_refused", "role_unknown", "ill_after_swap", "late_news"}
 
 
 @dataclass

@@ -50,10 +50,17 @@ def serving(
         world.fleet = fleet(world)
     graft.graft(world)
     policies.graft()
-    if registry:
-        ecr.graft(Registry(registry, PASSWORD))
+    images = Registry(registry, PASSWORD) if registry else None
+    if images:
+        ecr.graft(images)
     get_backend("iam")
-    control = Control(world, rate, moto_api_backend.reset)
+
+    def reset() -> None:
+        moto_api_backend.reset()
+        if images:
+            images.empty()
+
+    control = Control(world, rate, reset)
     front = Front(DomainDispatcherApplication(create_backend_app), world, control)
     control.calls, control.forget = lambda: front.seen, front.seen.clear
     logging.getLogger("werkzeug").setLevel(logging.ERROR)

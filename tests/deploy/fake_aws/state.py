@@ -7,6 +7,7 @@ import threading
 import traceback
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import Any
 
 from tests.deploy.fake_aws.clock import Clock
 from tests.deploy.fake_aws.scripts import Scripts
@@ -183,6 +184,7 @@ class Cloud:
     applications: dict[str, Application] = field(default_factory=dict)
     environments: list[Environment] = field(default_factory=list)
     events: list[Event] = field(default_factory=list)
+    stale: tuple[float, dict[str, dict[str, Any]]] = (0.0, {})  # until when what is told lags
 
     def now(self) -> float:
         return self.world.clock.now()

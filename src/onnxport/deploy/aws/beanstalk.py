@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import time
 from collections.abc import Callable, Mapping, Sequence
+from typing import TypeVar
 
 from botocore.exceptions import ClientError
 
@@ -18,6 +19,7 @@ _NOT_KNOWN_YET = re.compile(
 )
 
 Settings = Sequence[Mapping[str, str]]
+Answer = TypeVar("Answer")
 
 
 def create_application(
@@ -91,9 +93,11 @@ def create_environment(
     platform: str,
     settings: Settings,
     tags: Mapping[str, str],
-) -> None:
-    def create() -> None:
-        cloud.beanstalk.create_environment(
+) -> str:
+    """Gives its id. Sent once: a resumable DeployError leaves it open whether AWS has done it."""
+
+    def create() -> str:
+        said = cloud.beanstalk_once.create_environment(
             ApplicationName=application,
             EnvironmentName=name,
             CNAMEPrefix=cname,
@@ -102,24 +106,23 @@ def create_environment(
             Tags=tag_list(tags),
             **_platform(platform),
         )
+        return str(said["EnvironmentId"])
 
     with told(f"create environment {name}"):
-        _when_known(create)
+        return _when_known(create)
 
 
-def _when_known(call: Callable[[], None]) -> None:
+def _when_known(call: Callable[[], Answer]) -> Answer:
     """Calls again while the news of a role or an instance profile, made seconds ago, are on their way through IAM."""
     deadline = time.monotonic() + _PROPAGATION_SECONDS
     while True:
         try:
-            call()
+            return call()
         except ClientError as err:
             said = str(err.response.get("Error", {}).get("Message", ""))
             if not _NOT_KNOWN_YET.search(said) or time.monotonic() > deadline:
                 raise
             time.sleep(_PROPAGATION_PAUSE)
-        else:
-            return
 
 
 def _platform(platform: str) -> dict[str, str]:

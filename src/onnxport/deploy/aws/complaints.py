@@ -197,7 +197,8 @@ def translate(err: Exception, step: str) -> DeployError:
     for kind, sentence, remedy in _LOCAL:
         if isinstance(err, kind):
             fits = not isinstance(err, botocore.ParamValidationError)
-            said = "" if fits else f" ({_words(str(err))})"
+            is_told = not fits or isinstance(err, botocore.ProfileNotFound)
+            said = f" ({_words(str(err))})" if is_told else ""
             return _error(step, sentence + said, remedy, str(err), fits)
     return _error(step, _words(str(err)), "check the AWS configuration", str(err), True)
 

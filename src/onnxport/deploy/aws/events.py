@@ -28,6 +28,7 @@ FAILURES = (
     "is being rolled back",
     "aborted",
 )
+GRACE = 300.0  # AWS gives an update 240 s beyond the timeout; its verdict says more than ours
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.3, 5.0
 _MOVING = ("Launching", "Updating", "Terminating", "LinkingFrom", "LinkingTo", "Aborting")
 _LATENESS = timedelta(seconds=60)  # an event may be told after later ones

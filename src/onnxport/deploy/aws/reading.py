@@ -44,7 +44,12 @@ def read_environments(cloud: Cloud, application: str, names: Iterable[str]) -> l
     """All of the application, and whatever else has one of the names, which are unique in a region."""
     with told("read the environments"):
         ours = _pages(cloud, "Environments", "describe_environments", ApplicationName=application)
-        named = _pages(cloud, "Environments", "describe_environments", EnvironmentNames=list(names))
+        wanted = list(names)
+        named = (
+            _pages(cloud, "Environments", "describe_environments", EnvironmentNames=wanted)
+            if wanted
+            else []  # which AWS would take for all
+        )
     found = {each["EnvironmentName"]: each for each in (*named, *ours) if each["Status"] != _GONE}
     return [_environment(cloud, each) for each in found.values()]
 

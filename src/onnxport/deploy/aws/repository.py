@@ -44,10 +44,11 @@ def _lifecycle() -> str:
     return json.dumps({"rules": [rule]})
 
 
-def delete_repository(cloud: Cloud, *, name: str) -> None:
-    """With all images in it."""
-    with told(f"delete repository {name}"), absent_is_fine(_GONE):
-        cloud.ecr.delete_repository(repositoryName=name, force=True)
+def delete_repository(cloud: Cloud, *, name: str, force: bool) -> None:
+    """force: with all images in it; else one that holds any stays as it is."""
+    fine = (_GONE,) if force else (_GONE, "RepositoryNotEmptyException")
+    with told(f"delete repository {name}"), absent_is_fine(*fine):
+        cloud.ecr.delete_repository(repositoryName=name, force=force)
 
 
 def delete_image(cloud: Cloud, *, name: str, digest: str) -> None:

@@ -88,6 +88,11 @@ def told(step: str) -> Iterator[None]:
         raise translate(err, step) from err
 
 
+def is_refusal(err: DeployError) -> bool:
+    """Whether AWS itself has said no: then nothing was done. Else its answer may have been lost on the way."""
+    return isinstance(err.__cause__, ClientError)
+
+
 def code_of(err: ClientError) -> str:
     """AWS's own short name of an error."""
     return str(err.response.get("Error", {}).get("Code", ""))

@@ -14,6 +14,7 @@ from onnxport.deploy.intent import Intent
 from onnxport.deploy.names import Names, names_of, registry_host
 from onnxport.deploy.options import option_settings, variables
 from onnxport.deploy.preflight.members import Member, members
+from onnxport.deploy.wanted import service_role
 from onnxport.errors import BuildError, DeployError, OnnxportError, SettingsError, shorten
 from onnxport.image.order import Built
 from onnxport.image.parts import Image
@@ -210,12 +211,19 @@ class Subject:
             made = option_settings(
                 self.intent,
                 instance_profile=names.instance_profile,
-                service_role=names.service_role,
+                service_role=self._service_role(),
                 key_lines=keys,
             )
             return {(one["Namespace"], one["OptionName"]): one["Value"] for one in made}
 
         return self.once("settings", make)
+
+    def _service_role(self) -> str:
+        """The one that a deployment takes; ours where the account can't be asked."""
+        with suppress(Missing, DeployError):
+            self.require(("account",))
+            return service_role(self.intent, self.observed, self.names)
+        return self.names.service_role
 
     @property
     def variables(self) -> dict[str, str]:
