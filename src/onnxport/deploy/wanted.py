@@ -49,7 +49,12 @@ class Wanted:
 
     @property
     def mark(self) -> str:
-        return f"bundle {self.sha256[:16]}"
+        return mark_of(self.sha256)
+
+
+def mark_of(sha256: str) -> str:
+    """The last words of the description of a version with that bundle."""
+    return f"bundle {sha256[:16]}"
 
 
 def put_together(

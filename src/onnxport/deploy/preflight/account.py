@@ -14,7 +14,7 @@ from onnxport.deploy.preflight.facts import PlatformVersion, Quota, Whereabouts
 from onnxport.deploy.preflight.finding import Said, failed, judged, ok, skipped, warning
 from onnxport.deploy.preflight.subject import Subject, without_credentials
 from onnxport.deploy.slots import Slots, find_slots, has_address, refuse_foreign
-from onnxport.deploy.wanted import repository_of, settings_of
+from onnxport.deploy.wanted import mark_of, repository_of, settings_of
 from onnxport.errors import DeployError, SettingsError
 
 _SKEW, _MUCH_SKEW = 60.0, 240.0  # seconds; beyond 5 minutes AWS refuses signatures
@@ -101,12 +101,12 @@ def _wanted(subject: Subject) -> dict[str, int]:
 
 
 def _label(subject: Subject) -> str | None:
-    """Of the version that is there of this very bundle; the end of its description tells (`Wanted.mark`)."""
+    """Of the version that is there of this very bundle; the end of its description tells."""
     if not subject.has_image:
         return None
     observed = subject.observed
     image = f"{repository_of(subject.intent, observed)}@{subject.built.digest}"
-    mark = f"bundle {make_bundle(subject.intent, image).sha256[:16]}"
+    mark = mark_of(make_bundle(subject.intent, image).sha256)
     for one in observed.versions:
         if one.description.endswith(mark) and one.status.lower() != "failed":
             return one.label
