@@ -7,7 +7,14 @@ from collections.abc import Mapping
 
 from onnxport.deploy import golden
 from onnxport.deploy.aws import beanstalk
-from onnxport.deploy.aws.events import GRACE, Stream, read_health, settle, wait_for_health
+from onnxport.deploy.aws.events import (
+    GRACE,
+    Stream,
+    pauses,
+    read_health,
+    settle,
+    wait_for_health,
+)
 from onnxport.deploy.aws.session import is_refusal
 from onnxport.deploy.diagnosis import remedy_for
 from onnxport.deploy.environments import evidence_of
@@ -22,7 +29,6 @@ _ILL_EVERY = 5.0
 _UNCERTAIN_SECONDS = 5.0  # before a swap that AWS refused is asked for again
 _LOST_SECONDS = 30.0  # until a swap shows whose answer was lost
 _SHOWN_SECONDS = 180.0  # until one shows that AWS took
-_PAUSE = 0.5
 _PATIENCE = 60.0  # for health that can't be read in a watch
 
 
@@ -106,10 +112,12 @@ def _swap(site: Site, name: str, former: str) -> tuple[DeployError | None, float
 def _has_come(site: Site, name: str, streams: Mapping[str, Stream], *, seconds: float) -> bool:
     """Whether the live address comes to an environment: what AWS tells may lag behind what it does."""
     deadline = time.monotonic() + seconds
-    while not has_address(current(site, name), site.live):
+    for pause in pauses():
+        if has_address(current(site, name), site.live):
+            break
         if time.monotonic() > deadline:
             return False
-        time.sleep(_PAUSE)
+        time.sleep(pause)
         _settle_all(site, streams)
     _settle_all(site, streams)
     return True
