@@ -120,16 +120,18 @@ def test_an_interruption_while_taking_back_says_so(tmp_path: Path) -> None:
 
 
 def test_what_a_run_has_made_is_known_to_those_that_go_on_with_it(tmp_path: Path) -> None:
-    told = Plan("rollback", "iris", "back", "here", (step("a"),), goal="v-1")
+    told = Plan("rollback", "iris", "back", "here", (step("a"),), goal="v-1", origin="v-2")
     with Journal(tmp_path, told) as journal:
         journal.note_made("iris-green", "e-1")
-        journal.write("start", step="create environment iris-blue", number=2, name="iris-blue")
+        journal.note_change("iris-blue", "e-3")
     first = broken_off(tmp_path)
     assert first is not None
-    assert (first.kind, first.goal, first.made) == ("rollback", "v-1", {"iris-green": "e-1"})
+    assert (first.kind, first.goal, first.origin) == ("rollback", "v-1", "v-2")
+    assert first.made == {"iris-green": "e-1"}
     assert first.is_doing("iris-green", "e-1")
     assert not first.is_doing("iris-green", "e-2"), "somebody else's of the same name"
-    assert first.is_doing("iris-blue", "e-3"), "its id wasn't known when the run broke off"
+    assert first.is_doing("iris-blue", "e-3")
+    assert not first.is_doing("iris-blue", "e-1")
     assert not first.is_doing("iris-red", "e-1")
     with Journal(tmp_path, told, first.made) as journal:
         journal.write("start", step="a", number=1)
@@ -175,7 +177,8 @@ def test_a_full_disk_is_told_as_the_journals(tmp_path: Path) -> None:
         "resource.setrlimit(resource.RLIMIT_FSIZE, (64, 64))\n"
         "from onnxport.deploy.journal import Journal\n"
         "from onnxport.deploy.plan import Plan\n"
-        "Journal(pathlib.Path('.'), Plan('deploy', 'iris', 'deploy iris', 'here', ()))\n"
+        "with Journal(pathlib.Path('.'), Plan('deploy', 'iris', 'deploy iris', 'here', ())):\n"
+        "    pass\n"
     )
     done = subprocess.run(
         [sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=False

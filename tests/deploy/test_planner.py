@@ -138,9 +138,10 @@ def _record(found: tuple[Environment, ...]) -> dict[str, str]:
 
 
 def ours(*names: str, kind: str = "deploy", goal: str = "", **made: str) -> BrokenOff:
-    """A run of ours that broke off. names: of environments on which it began a step; made: ids by slot."""
+    """A run of ours that broke off. names: of environments that it began to change; made: ids by slot."""
     ids = {f"iris-{slot}": id for slot, id in made.items()}
-    return BrokenOff("a step", kind, goal, ids, frozenset({*names, *ids}))
+    changed = {name: name.replace("iris-", "e-") for name in names}
+    return BrokenOff("a step", kind, goal, "", ids, changed)
 
 
 OLD = "v-20261001-000000-00000000"
@@ -226,12 +227,12 @@ def test_kept_slots_stay_and_are_used_again() -> None:
         # killed after the swap
         (
             [environment("green", LIVE), environment("blue", IDLE, OLD)],
-            ["point", "verify", "watch", "terminate", "write_record"],
+            ["await_ready", "point", "verify", "watch", "terminate", "write_record"],
         ),
         # killed in the watch of other settings of the same version
         (
             [environment("green", LIVE), environment("blue", IDLE, settings={"RootVolumeSize": "8"})],
-            ["point", "verify", "watch", "terminate", "write_record"],
+            ["await_ready", "point", "verify", "watch", "terminate", "write_record"],
         ),
         # killed while the old one went
         (
@@ -248,7 +249,8 @@ def test_kept_slots_stay_and_are_used_again() -> None:
 )  # fmt: skip
 def test_what_broke_off_is_gone_on_with(found: list[Environment], expected: list[str]) -> None:
     observed = with_environments(*found, record={"version": OLD, "environment": "iris-blue"})
-    assert actions(plan(observed, going_on=ours("iris-green", "iris-blue"))) == expected
+    run = ours("iris-green", "iris-blue", green="e-green")
+    assert actions(plan(observed, going_on=run)) == expected
 
 
 def test_what_broke_off_after_the_swap_is_swapped_back_if_it_is_ill() -> None:
@@ -266,6 +268,29 @@ def test_settings_that_changed_since_a_launch_broke_off_are_not_dropped() -> Non
     found = [environment("blue", LIVE, OLD), other]
     told = plan(with_environments(*found), going_on=ours(green="e-green"))
     assert actions(told)[:2] == ["terminate", "create_environment"]
+
+
+def test_what_is_written_down_as_deployed_is_never_taken_back() -> None:
+    """The run that made it broke off, and somebody else has finished it."""
+    live = environment("blue", LIVE, status="Updating")
+    told = plan(with_environments(live), going_on=ours("iris-blue", blue="e-blue"))
+    assert actions(told) == ["await_ready", "verify"]
+    assert told.steps[0].undo is None
+
+
+def test_an_idle_environment_that_callers_never_reached_is_not_swapped_back_to() -> None:
+    """It is what an earlier run has left; the last one, in place, was killed before it wrote its deployment down."""
+    found = [environment("blue", LIVE), environment("green", IDLE, OLD)]
+    before = {"version": OLD, "environment": "iris-blue"}
+    told = plan(with_environments(*found, record=before), going_on=ours("iris-blue"))
+    assert "point" not in actions(told)
+    swapped = plan(
+        with_environments(*found, record=before), going_on=ours("iris-blue", "iris-green")
+    )
+    assert actions(swapped)[0] == "point"
+    ill = [found[0], environment("green", IDLE, OLD, health="Red")]
+    told = plan(with_environments(*ill, record=before), going_on=ours("iris-blue", "iris-green"))
+    assert "point" not in actions(told)
 
 
 def test_nobody_joins_what_another_run_launches_even_of_the_same_version() -> None:
@@ -328,7 +353,7 @@ def test_a_platform_by_its_name_is_the_one_of_its_number() -> None:
 
 def test_a_first_deployment_that_broke_off() -> None:
     launching = with_environments(environment("blue", LIVE, status="Launching"), record={})
-    told = plan(launching, going_on=ours("iris-blue"))
+    told = plan(launching, going_on=ours(blue="e-blue"))
     assert actions(told) == ["await_ready", "verify", "write_record"]
     assert told.steps[0].undo is not None
     assert told.steps[0].undo.arguments["made"] is True
@@ -349,6 +374,9 @@ def test_what_another_run_launches_is_left_to_it() -> None:
         plan(with_environments(*found), going_on=ours(green="e-before"))
     with pytest.raises(DeployError, match="iris-green is Launching"):
         plan(with_environments(*found), going_on=ours("iris-blue"))
+    of_another = BrokenOff("create environment iris-green", "deploy", "", "", {}, {})
+    with pytest.raises(DeployError, match="iris-green is Launching"):
+        plan(with_environments(*found), going_on=of_another)
 
 
 def test_a_slot_that_is_still_going_is_waited_for() -> None:

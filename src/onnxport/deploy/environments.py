@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import secrets
 import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -15,6 +16,7 @@ from onnxport.deploy.drift import is_same_platform
 from onnxport.deploy.observed import Environment, Event
 from onnxport.deploy.site import Site, changed, current, owns, stream_of
 from onnxport.deploy.slots import has_address
+from onnxport.deploy.tags import RUN
 from onnxport.errors import DeployError
 
 _TRIES = 5
@@ -26,20 +28,22 @@ _EVIDENCE_SECONDS = 20.0  # a machine that is well answers sooner
 Settings = Sequence[Mapping[str, str]]
 
 
-def create_environment(site: Site, *, name: str, version: str, **arguments: Any) -> None:
+def create_environment(
+    site: Site, *, name: str, version: str, tags: Mapping[str, str], **arguments: Any
+) -> None:
     stream = stream_of(site, name)
-    site.notes.note_made(name, _create(site, name, version, arguments))
-    _settled(site, name, stream, f"create environment {name}", version=version)
+    mark = {RUN: secrets.token_hex(8)}
+    id = _create(site, name, mark, version=version, tags={**tags, **mark}, **arguments)
+    site.notes.note_made(name, id)
+    _settled(site, name, stream, f"create environment {name}", version=version, id=id)
 
 
-def _create(site: Site, name: str, version: str, arguments: Mapping[str, Any]) -> str:
-    """The id of the environment that this call has made. One that was there before is somebody else's, or of another
-    run; one that comes after an answer was lost is ours.
-    """
+def _create(site: Site, name: str, mark: Mapping[str, str], **arguments: Any) -> str:
+    """The id of the environment that this call has made; where its answer was lost, of the one with its mark."""
     lost = False
     for _ in range(_TRIES):
         try:
-            return beanstalk.create_environment(site.cloud, name=name, version=version, **arguments)
+            return beanstalk.create_environment(site.cloud, name=name, **arguments)
         except DeployError as err:
             if not err.resumable or ("already exists" in err.said and not lost):
                 raise
@@ -47,19 +51,30 @@ def _create(site: Site, name: str, version: str, arguments: Mapping[str, Any]) -
             complaint = err
         time.sleep(_UNCERTAIN_SECONDS)
         found = reading.read_environment(site.cloud, name)
-        if lost and found is not None and found.version == version and owns(site, found):
+        if found and mark.items() <= reading.read_tags(site.cloud, found.arn).items():
             return found.id
     raise complaint
 
 
 def _settled(
-    site: Site, name: str, stream: Stream, step: str, *, version: str | None = None
+    site: Site,
+    name: str,
+    stream: Stream,
+    step: str,
+    *,
+    version: str | None = None,
+    id: str = "",
 ) -> Environment:
-    """Waits until it is Ready, with the version if one is given. Raises DeployError with what AWS says went wrong."""
+    """Waits until it is Ready, with the version and the id if they are given.
+
+    Raises DeployError with what AWS says went wrong.
+    """
     found, heard = settle(site.cloud, name, stream, site.tell_event, seconds=site.timeout + GRACE)
     bad = failures(heard)
     if found is None:
         bad = bad or [f"{name} is gone"]
+    elif id and found.id != id:
+        raise changed(f"{name} is another environment by now", step)
     elif version and found.version != version:
         bad = bad or [f"{name} has version {found.version}, not {version}"]
     if bad or found is None:
@@ -125,27 +140,30 @@ def terminate(
     """idle: only while callers don't reach it. launching: only as long as it never was ready. version: only as long as
     it has that one. made: only if this run has made it, or one that it goes on with.
     """
-    found = reading.read_environment(site.cloud, name)
-    if found is None:
+    if reading.read_environment(site.cloud, name) is None:
         return
-    if found.status != "Terminating":
-        if stays := _why_it_stays(site, found, version, made=made):
-            site.say(f"environment {name} {stays}, and stays")
+    stays = ""
+
+    def end() -> None:
+        """Looks right before: it may have been waited for. A call whose answer was lost is taken for one to be made."""
+        nonlocal stays
+        now = reading.read_environment(site.cloud, name)
+        if now is None or now.status == "Terminating":
+            return
+        if stays := _why_it_stays(site, now, version, made=made):
             return
         step = f"terminate environment {name}"
         if idle:
-            _must_be_idle(site, found, step)
-        if launching and found.status != "Launching":
-            raise changed(f"{name} is {found.status} by now", step)
-
-    def end() -> None:
-        """Unless it ends already: a call whose answer was lost is taken for one that is to be made again."""
-        now = reading.read_environment(site.cloud, name)
-        if now is not None and now.status != "Terminating":
-            beanstalk.terminate(site.cloud, name=name)
+            _must_be_idle(site, now, step)
+        if launching and now.status != "Launching":
+            raise changed(f"{name} is {now.status} by now", step)
+        beanstalk.terminate(site.cloud, id=now.id)
 
     stream = stream_of(site, name)
     _call_when_ready(site, name, stream, end)
+    if stays:
+        site.say(f"environment {name} {stays}, and stays")
+        return
     _gone(site, name, stream)
 
 
@@ -165,31 +183,40 @@ def _must_be_idle(site: Site, environment: Environment, step: str) -> None:
         raise changed(f"{environment.name} has the address {site.live.full} by now", step)
 
 
+def _begin(site: Site, name: str, step: str, *, idle: bool) -> Environment:
+    """Right before a change: what is there, noted as ours. idle: only while callers don't reach it."""
+    found = current(site, name)
+    if idle:
+        _must_be_idle(site, found, step)
+    site.notes.note_change(name, found.id)
+    return found
+
+
 def update_settings(
     site: Site, *, name: str, settings: Settings, remove: Settings, idle: bool = False
 ) -> None:
     """idle: only while callers don't reach it."""
-    found = current(site, name)
-    if idle:
-        _must_be_idle(site, found, f"change settings of {name}")
+    step = f"change settings of {name}"
 
     def change() -> None:
+        _begin(site, name, step, idle=idle)
         beanstalk.update_settings(site.cloud, name=name, settings=settings, remove=remove)
 
     stream = stream_of(site, name)
     _call_when_ready(site, name, stream, change)
-    _settled(site, name, stream, f"change settings of {name}")
+    _settled(site, name, stream, step)
 
 
 def update_platform(site: Site, *, name: str, platform: str) -> None:
-    current(site, name)
+    step = f"put {name} on another platform"
 
     def change() -> None:
+        _begin(site, name, step, idle=False)
         beanstalk.update_platform(site.cloud, name=name, platform=platform)
 
     stream = stream_of(site, name)
     _call_when_ready(site, name, stream, change)
-    found = _settled(site, name, stream, f"put {name} on another platform")
+    found = _settled(site, name, stream, step)
     if not is_same_platform(found.platform, platform):
         raise DeployError(
             f"{name} is on {found.platform}, not on {platform}", remedy="run the same command again"
@@ -202,21 +229,34 @@ def update_version(
     """idle: only while callers don't reach it."""
     step = f"put version {version} on {name}"
     stream = stream_of(site, name)
+
+    def change() -> None:
+        _begin(site, name, step, idle=idle)
+        beanstalk.update_version(site.cloud, name=name, version=version)
+
     found = current(site, name)
     if idle:
         _must_be_idle(site, found, step)
     if found.version != version or not found.is_ready:
-        _call_when_ready(
-            site,
-            name,
-            stream,
-            lambda: beanstalk.update_version(site.cloud, name=name, version=version),
-        )
+        _call_when_ready(site, name, stream, change)
         found = _settled(site, name, stream, step, version=version)
     own = {key: tags[key] for key in tags if not key.startswith(_RESERVED) and key != "Name"}
-    if not own.items() <= reading.read_tags(site.cloud, found.arn).items():
-        beanstalk.update_tags(site.cloud, arn=found.arn, tags=own)
-        _settled(site, name, stream, step, version=version)
+    _write_tags(site, found, stream, step, own)
+
+
+def _write_tags(
+    site: Site, environment: Environment, stream: Stream, step: str, tags: Mapping[str, str]
+) -> None:
+    """That is an update, too; where its answer was lost, what is there says whether it was made."""
+    for attempt in range(_TRIES):
+        if tags.items() <= reading.read_tags(site.cloud, environment.arn).items():
+            return
+        try:
+            beanstalk.update_tags(site.cloud, arn=environment.arn, tags=tags)
+        except DeployError as err:
+            if not err.resumable or attempt + 1 == _TRIES:
+                raise
+        _settled(site, environment.name, stream, step)
 
 
 def _call_when_ready(site: Site, name: str, stream: Stream, change: Callable[[], None]) -> None:

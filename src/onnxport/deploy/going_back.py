@@ -72,13 +72,14 @@ def plan_rollback(
     slots = find_slots(names, observed)
     back = _Back(intent, names, observed, slots, settings, moment, known_model)
     updating = next((each for each in slots.all if each.status == "Updating"), None)
-    was_back = going_on is not None and going_on.kind == "rollback"
-    label = back.label_of(to) if to else (going_on.goal if going_on and was_back else "")
-    is_own = was_back and updating is not None and _is_doing(going_on, updating)
     live = slots.live
-    if was_back and live and label and live.version == label:
+    run = going_on if going_on and live and _is_to_finish(going_on, live) else None
+    label = back.label_of(to) if to else (run.goal if run else "")
+    is_own = updating is not None and run is not None and run.is_doing(updating.name, updating.id)
+    if run and live and live.version == label:
         goal = back.goal(label, is_live=True)
-        made, title = tuple(back.finish(live, goal)), f"finish taking {intent.name} back to {goal}"
+        made = tuple(back.finish(live, goal, run))
+        title = f"finish taking {intent.name} back to {goal}"
     elif updating and not to and not is_own and (updating.is_abortable or going_on is None):
         goal, made = None, tuple(back.abort(updating))
         title = f"abort the update of {updating.name}"
@@ -87,11 +88,14 @@ def plan_rollback(
         goal = back.goal(label)
         made, title = tuple(back.steps(goal)), f"take {intent.name} back to {goal}"
     where = f"account {observed.account.id}, {observed.account.region}, {observed.live.full}"
-    return Plan("rollback", intent.app, title, where, made, goal=goal.label if goal else "")
+    before = (live.version if live else "") or ""
+    to_label = goal.label if goal else ""
+    return Plan("rollback", intent.app, title, where, made, goal=to_label, origin=before)
 
 
-def _is_doing(run: BrokenOff | None, environment: Environment) -> bool:
-    return run is not None and run.is_doing(environment.name, environment.id)
+def _is_to_finish(run: BrokenOff, live: Environment) -> bool:
+    """Whether a run is a rollback, and nobody has deployed since: live is what it came from, or what it goes to."""
+    return run.kind == "rollback" and live.version in (run.goal, run.origin)
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,15 +117,16 @@ class _Back:
             )
         yield steps.abort(updating.name)
 
-    def finish(self, live: Environment, goal: Goal) -> Iterator[Step]:
+    def finish(self, live: Environment, goal: Goal, run: BrokenOff) -> Iterator[Step]:
         """What a rollback does after the swap, or after the update."""
         other = self.slots.other
-        left = other if other and other.version != goal.label else None
+        left = other if other and run.changed.get(other.name) == other.id else None
+        is_fit = left is not None and left.is_ready and left.health != "Red"
         if not live.is_ready:
             yield steps.await_ready(live.name, f"it is {live.status}")
-        if left:
+        if left and is_fit:
             yield self._point(goal, left, live.name)
-        yield self._verify(live.name, goal, commits=left is None)
+        yield self._verify(live.name, goal, commits=not is_fit)
         if left:
             yield from self._watch_and_retire(goal, left, live.name)
         yield self._record(goal, slot_of(self.names, live), live.platform)

@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 import os
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from types import TracebackType
@@ -19,7 +20,7 @@ if sys.platform != "win32":
 
 NAME = "journal.jsonl"
 _MAX_BYTES = 4 * 1024 * 1024
-_BEGIN, _START, _MADE, _END = "begin", "start", "made", "end"
+_BEGIN, _START, _MADE, _CHANGES, _END = "begin", "start", "made", "changes", "end"
 
 Line = Mapping[str, Any]
 
@@ -44,15 +45,16 @@ class Journal:
         if self._file.tell() > _MAX_BYTES:
             self._file.truncate(0)
         self._run = f"{datetime.now(UTC):%Y%m%dT%H%M%S.%fZ}"
-        about = {"kind": plan.kind, "app": plan.app, "title": plan.title, "goal": plan.goal}
+        about = {"kind": plan.kind, "app": plan.app, "title": plan.title}
+        ways = {"goal": plan.goal, "origin": plan.origin}
         try:
-            self.write(_BEGIN, **about, steps=len(plan.steps), made=self.made)
+            self.write(_BEGIN, **about, **ways, steps=len(plan.steps), made=self.made)
         except BaseException:
-            self._file.close()
+            self._close_broken()
             raise
 
     def write(self, what: str, **facts: Any) -> None:
-        """what: begin, start, made, done, failed, interrupted, undo, undone, end. Raises SettingsError if it can't."""
+        """what: one of the words above, or done, failed, interrupted, undo, undone. Raises SettingsError."""
         moment = datetime.now(UTC).isoformat(timespec="milliseconds")
         line = {"run": self._run, "time": moment, "what": what, **facts}
         try:
@@ -67,6 +69,10 @@ class Journal:
         self.made[name] = id
         self.write(_MADE, name=name, id=id)
 
+    def note_change(self, name: str, id: str) -> None:
+        """An environment in which this run begins something."""
+        self.write(_CHANGES, name=name, id=id)
+
     def end(self) -> None:
         """Nothing is left half-done."""
         self.write(_END)
@@ -80,7 +86,15 @@ class Journal:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        self._file.close()
+        if error is None:
+            self._file.close()
+        else:
+            self._close_broken()
+
+    def _close_broken(self) -> None:
+        """Where a line couldn't be written, closing tries once more, and would hide why."""
+        with suppress(OSError):
+            self._file.close()
 
 
 def _unwritable(folder: Path, err: OSError) -> SettingsError:
@@ -112,14 +126,19 @@ def broken_off(folder: Path) -> BrokenOff | None:
     started = [line for line in last if line.get("what") == _START]
     inherited = begin.get("made")
     made = dict(inherited) if isinstance(inherited, dict) else {}
-    made.update({_text(one, "name"): _text(one, "id") for one in last if one.get("what") == _MADE})
+    made.update(_ids(last, _MADE))
     return BrokenOff(
         step=(_text(started[-1], "step") if started else "") or "its beginning",
         kind=_text(begin, "kind") or "deploy",
         goal=_text(begin, "goal"),
+        origin=_text(begin, "origin"),
         made=made,
-        begun=frozenset({*made, *(_text(one, "name") for one in started)} - {""}),
+        changed=_ids(last, _CHANGES),
     )
+
+
+def _ids(lines: Iterable[Line], what: str) -> dict[str, str]:
+    return {_text(one, "name"): _text(one, "id") for one in lines if one.get("what") == what}
 
 
 def _text(line: Line, key: str) -> str:

@@ -61,8 +61,8 @@ class Step:
 class Plan:
     """Steps in their order. title: one line on what it is all for. where: account and region.
 
-    goal: the label of the version that is deployed, if any. cost: lines on what it costs, as data and as text. notes:
-    what the user should know before saying yes.
+    goal, origin: the labels of the version that is deployed, and of the one that is live before, if any. cost: lines on
+    what it costs, as data and as text. notes: what the user should know before saying yes.
     """
 
     kind: Kind
@@ -74,6 +74,7 @@ class Plan:
     cost: Mapping[str, Any] | None = None
     cost_lines: tuple[str, ...] = ()
     goal: str = ""
+    origin: str = ""
 
     @property
     def permissions(self) -> tuple[str, ...]:
@@ -157,20 +158,21 @@ class Plan:
 
 @dataclass(frozen=True, slots=True)
 class BrokenOff:
-    """A run that didn't come to its end. step: at which it broke off. kind: its command. goal: the version it was to
-    deploy. made: ids of the environments that it made, and runs before it that it went on with, by name. begun: names
-    of those on which it began a step.
+    """A run that didn't come to its end. step: at which it broke off. kind: its command. goal, origin: the version that
+    it was to deploy, and the one that was live before. made, changed: ids by name of the environments that it made, and
+    of those that it began to change; made also by runs before it that it went on with.
     """
 
     step: str
     kind: str
     goal: str
+    origin: str
     made: Mapping[str, str]
-    begun: frozenset[str]
+    changed: Mapping[str, str]
 
     def is_doing(self, name: str, id: str) -> bool:
-        """Whether what goes on in an environment was begun by that run, and by no other one."""
-        return name in self.begun and self.made.get(name, id) == id
+        """Whether what goes on in an environment was begun by that run: by its id, for others may have its name."""
+        return id in (self.made.get(name), self.changed.get(name))
 
 
 def _shown(value: Any) -> Any:

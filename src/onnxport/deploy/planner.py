@@ -45,7 +45,16 @@ def plan_deploy(wanted: Wanted, observed: Observed, *, going_on: BrokenOff | Non
     made = tuple(change.steps())
     title, notes = _title(wanted, slots, made), tuple(_notes(wanted, observed, slots, made))
     where = f"account {observed.account.id}, {observed.account.region}, {observed.live.full}"
-    return Plan("deploy", wanted.intent.app, title, where, made, notes, goal=label)
+    return Plan(
+        "deploy",
+        wanted.intent.app,
+        title,
+        where,
+        made,
+        notes,
+        goal=label,
+        origin=_version_of(slots.live),
+    )
 
 
 def _title(wanted: Wanted, slots: Slots, made: tuple[Step, ...]) -> str:
@@ -55,6 +64,10 @@ def _title(wanted: Wanted, slots: Slots, made: tuple[Step, ...]) -> str:
     if slots.live is None:
         return f"deploy {model} as {wanted.intent.name}, for the first time"
     return f"deploy {model} as {wanted.intent.name}, by {wanted.intent.update.strategy}"
+
+
+def _version_of(live: Environment | None) -> str:
+    return (live.version if live else None) or ""
 
 
 def _notes(
@@ -202,9 +215,11 @@ class _Change:
         """The wanted version is live already; what a broken-off run left is made up for."""
         record = self.observed.record
         written = record.get("version") == self.label and record.get("environment") == live.name
-        missed = other if not written else None  # it was swapped with this one, and nobody watched
-        if not live.is_ready or (missed and self._is_made(live)):
-            yield self._await(live, idle=missed is not None)
+        missed = other if other and not written and self._was_swapped(other) else None
+        if missed and (self._is_made(live) or not live.is_ready):
+            yield self._await(live, idle=True)
+        elif not live.is_ready:
+            yield self._await(live, idle=False)
         if missed:
             yield steps.swap(live.name, missed.name, self.observed.live.full, version=self.label)
         yield self._verify(live, commits=missed is None)
@@ -215,22 +230,27 @@ class _Change:
         if not written:
             yield self._record(slot_of(self.names, live), live.platform)
 
+    def _was_swapped(self, other: Environment) -> bool:
+        """Whether callers reached it before what they reach now, and it is fit to be gone back to."""
+        run, record = self.going_on, self.observed.record
+        by_journal = run is not None and run.changed.get(other.name) == other.id
+        was_live = by_journal or record.get("environment") == other.name
+        return was_live and other.is_ready and other.health != "Red"
+
     def _is_made(self, environment: Environment) -> bool:
         """Whether the run that is gone on with has made it."""
         run = self.going_on
-        if run is None:
-            return False
-        is_launched = environment.status == "Launching" and run.is_doing(
-            environment.name, environment.id
-        )
-        return is_launched or run.made.get(environment.name) == environment.id
+        return run is not None and run.made.get(environment.name) == environment.id
 
     def _await(self, environment: Environment, *, idle: bool) -> Step:
-        """idle: whether it is taken back only while callers don't reach it."""
+        """idle: whether it is taken back only while callers don't reach it; else only if it never was ready."""
+        record = self.observed.record
+        is_new = environment.status == "Launching" and record.get("environment") != environment.name
+        is_taken_back = self._is_made(environment) and (idle or is_new)
         return steps.await_ready(
             environment.name,
             f"it is {environment.status}, with the wanted version",
-            id=environment.id if self._is_made(environment) else "",
+            id=environment.id if is_taken_back else "",
             idle=idle,
             version=self.label,
         )

@@ -18,12 +18,14 @@ from onnxport.errors import DeployError
 
 
 class Notes(Protocol):
-    """Where it is noted which environments a run has made, by name and id."""
+    """Where it is noted which environments a run has made, and which it changes, by name and id."""
 
     @property
     def made(self) -> Mapping[str, str]: ...
 
     def note_made(self, name: str, id: str) -> None: ...
+
+    def note_change(self, name: str, id: str) -> None: ...
 
 
 class Unwritten:
@@ -34,6 +36,9 @@ class Unwritten:
 
     def note_made(self, name: str, id: str) -> None:
         self.made[name] = id
+
+    def note_change(self, name: str, id: str) -> None:
+        """Nothing."""
 
     def write(self, what: str, **facts: Any) -> None:
         """Nothing."""

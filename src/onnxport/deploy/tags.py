@@ -13,6 +13,7 @@ ENVIRONMENT = f"{PREFIX}environment"  # the name without the slot
 SLOT = f"{PREFIX}slot"
 MODEL = f"{PREFIX}model"  # the model file's digest
 IMAGE = f"{PREFIX}image"  # the image's digest
+RUN = f"{PREFIX}run"  # of an environment: by it a run knows what it made where the answer was lost
 OWNER = "onnxport"
 
 

@@ -77,12 +77,15 @@ def point(site: Site, *, name: str, former: str, version: str | None) -> None:
         found = current(site, name)
         if has_address(found, site.live):
             return
-        if not has_address(current(site, former), site.live):
+        holder = current(site, former)
+        if not has_address(holder, site.live):
             raise changed(f"neither {name} nor {former} has the address {site.live.full}", step)
         if version is not None and found.version != version:
             raise changed(
                 f"{name} has version {found.version} by now, and {version} was verified", step
             )
+        site.notes.note_change(name, found.id)
+        site.notes.note_change(former, holder.id)
         complaint, seconds = _swap(site, name, former)
         if _has_come(site, name, streams, seconds=seconds):
             return

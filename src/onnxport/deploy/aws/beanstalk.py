@@ -163,9 +163,10 @@ def swap(cloud: Cloud, *, source: str, destination: str) -> None:
         )
 
 
-def terminate(cloud: Cloud, *, name: str) -> None:
-    with told(f"terminate environment {name}"):
-        cloud.beanstalk.terminate_environment(EnvironmentName=name, TerminateResources=True)
+def terminate(cloud: Cloud, *, id: str) -> None:
+    """By its id: another one may have its name by now."""
+    with told(f"terminate environment {id}"):
+        cloud.beanstalk.terminate_environment(EnvironmentId=id, TerminateResources=True)
 
 
 def abort(cloud: Cloud, *, name: str) -> None:
