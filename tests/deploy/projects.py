@@ -9,6 +9,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -167,6 +168,13 @@ class Account:
         with self._closing("elasticbeanstalk") as eb:
             found = eb.describe_environments(IncludeDeleted=False)["Environments"]
         return {one["EnvironmentName"]: one for one in found}
+
+    def wait_for(self, name: str, status: str) -> None:
+        """Until an environment is Ready, Updating, ..."""
+        deadline = time.monotonic() + 60
+        while (found := self.environments()[name]["Status"]) != status:
+            assert time.monotonic() < deadline, f"{name} is still {found}"
+            time.sleep(0.2)
 
     def settings(self, name: str) -> dict[str, str]:
         """The option settings of an environment of iris, by name."""

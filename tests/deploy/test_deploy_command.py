@@ -6,7 +6,6 @@ import hashlib
 import json
 import re
 import signal
-import time
 import tomllib
 from collections.abc import Callable
 from pathlib import Path
@@ -596,8 +595,7 @@ def test_the_newest_platform_comes_with_the_next_deployment(
     )
     eb.update_environment(EnvironmentName="iris-blue", SolutionStackName=old)
     eb.close()
-    while account.environments()["iris-blue"]["Status"] != "Ready":
-        time.sleep(0.2)
+    account.wait_for("iris-blue", "Ready")
     assert "is the newest" in project.run("status").stdout
     told = project.deploy("--strategy", "immutable")
     assert "update_platform" in [step["action"] for step in told["plan"]["steps"]]

@@ -133,11 +133,12 @@ def test_what_a_run_has_made_is_known_to_those_that_go_on_with_it(tmp_path: Path
     assert first.is_doing("iris-blue", "e-3")
     assert not first.is_doing("iris-blue", "e-1")
     assert not first.is_doing("iris-red", "e-1")
-    with Journal(tmp_path, told, first.made) as journal:
+    with Journal(tmp_path, told, first) as journal:
         journal.write("start", step="a", number=1)
     second = broken_off(tmp_path)
     assert second is not None
     assert second.made == {"iris-green": "e-1"}
+    assert second.changed == {"iris-blue": "e-3"}
 
 
 def test_other_refusals_of_ours_are_taken_back_as_well(tmp_path: Path) -> None:

@@ -164,8 +164,7 @@ def test_what_has_become_live_since_the_plan_is_not_ended(
     project.use("2.0")
 
     def finish() -> None:
-        while account.environments()["iris-blue"]["Status"] != "Ready":
-            time.sleep(0.2)
+        account.wait_for("iris-blue", "Ready")
         live_aws.rate(100)
         other.deploy()
 
@@ -206,8 +205,7 @@ def test_an_update_is_aborted_from_another_terminal(
     project.use("2.0")
     live_aws.rate(5)
     with project.start("deploy", "--yes", "--strategy", "immutable") as process:
-        while account.environments()["iris-blue"]["Status"] != "Updating":
-            time.sleep(0.2)
+        account.wait_for("iris-blue", "Updating")
         done = project.run("rollback", "--yes")
         live_aws.rate(100)
         _, err = process.communicate(timeout=_SECONDS)

@@ -120,6 +120,7 @@ def test_a_rollback_that_is_killed_after_the_swap_goes_back_no_further(
     assert project.served(url) == "2.0"
     told = project.run("status")
     assert "the last `onnxport rollback` broke off" in told.stderr
+    assert project.stop_at(r"\d\] verify", "rollback", "--yes") is not None  # and once more
     again = project.run("rollback", "--yes")
     assert again.code == 0, again.stderr
     assert "finish taking iris back to iris 2.0 (version v-" in again.stdout

@@ -40,5 +40,5 @@ def execute(
     ):  # of a run that goes on, and writes the journal
         run(plan, actions_at(site), Unwritten(), reporter.step)
         return
-    with Journal(told.state, plan, going_on.made if going_on else None) as journal:
+    with Journal(told.state, plan, going_on) as journal:
         run(plan, actions_at(dataclasses.replace(site, notes=journal)), journal, reporter.step)

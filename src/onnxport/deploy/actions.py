@@ -15,9 +15,9 @@ from onnxport.deploy.aws import beanstalk, reading, repository, roles, storage
 from onnxport.deploy.aws.session import Cloud
 from onnxport.deploy.images import push
 from onnxport.deploy.observed import Repository, Tags
-from onnxport.deploy.site import Site
+from onnxport.deploy.site import Site, are_ours
 from onnxport.deploy.slots import foreign
-from onnxport.deploy.tags import APP, IMAGE, is_ours
+from onnxport.deploy.tags import IMAGE, is_ours
 from onnxport.errors import DeployError
 from onnxport.image.credentials import Credentials
 
@@ -83,7 +83,7 @@ def _make_ours(
 ) -> None:
     """Makes or completes it. Raises DeployError where somebody else has made one since the plan was made."""
     found = read(site.cloud, name)
-    if found is not None and not _is_ours(site, found):
+    if found is not None and not are_ours(site, found.tags):
         raise foreign(kind, name, "app or environment")
     make(site.cloud, name=name, **arguments)
 
@@ -93,7 +93,7 @@ def _delete_ours(
 ) -> None:
     """Removes it, unless its tags now say that it is somebody else's."""
     found = read(site.cloud, name)
-    if found is not None and not _is_ours(site, found):
+    if found is not None and not are_ours(site, found.tags):
         site.say(f"{name} hasn't our tags, and stays")
         return
     delete(site.cloud, name=name, **how)
@@ -151,10 +151,6 @@ def _check_image(cloud: Cloud, *, repository: str, digest: str, version: str) ->
             f"image {digest[:19]} is gone from {repository}, so version {version} can't run",
             remedy="take another version with --to, or deploy its model file again",
         )
-
-
-def _is_ours(site: Site, found: _Tagged) -> bool:
-    return is_ours(found.tags) and found.tags.get(APP) == site.names.application
 
 
 def _read_repository(cloud: Cloud, name: str) -> Repository | None:

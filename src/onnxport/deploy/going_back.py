@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from onnxport.deploy import steps
+from onnxport.deploy import steps, supplies
 from onnxport.deploy.intent import Intent
 from onnxport.deploy.names import Names, Slot
 from onnxport.deploy.observed import Environment, Observed, Version
@@ -226,7 +226,7 @@ class _Back:
         """An image elsewhere than in ECR can't be asked for from here."""
         repository = self.observed.repository
         if repository and goal.image_digest and not self.intent.image.repository:
-            yield steps.check_image(repository.name, goal.image_digest, goal.label)
+            yield supplies.check_image(repository.name, goal.image_digest, goal.label)
 
     def _bluegreen(
         self, goal: Goal, live: Environment, other: Environment | None
@@ -300,4 +300,4 @@ class _Back:
             "deployed": self.moment.isoformat(timespec="seconds"),
             "previous": former or None,
         }
-        return steps.write_record(self.observed.bucket, self.names.record_key, record)
+        return supplies.write_record(self.observed.bucket, self.names.record_key, record)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from onnxport.deploy import steps
+from onnxport.deploy import supplies
 from onnxport.deploy.grants import (
     PULL,
     machine_policies,
@@ -31,7 +31,7 @@ def ground(wanted: Wanted, observed: Observed) -> Iterator[Step]:
     broke_off = found and role == names.service_role and not found.policies >= set(policies)
     if found is None or (broke_off and not intent.roles.service):
         _must_be_ours(bool(intent.roles.service), "roles.service", role)
-        yield steps.create_role(
+        yield supplies.create_role(
             role,
             "Elastic Beanstalk reads health and updates the platform with it",
             trust=service_trust(),
@@ -42,7 +42,7 @@ def ground(wanted: Wanted, observed: Observed) -> Iterator[Step]:
     yield from _machine_role(wanted, observed)
     if observed.application is None:
         arn = f"arn:{account.partition}:iam::{account.id}:role/{role}"
-        yield steps.create_application(
+        yield supplies.create_application(
             names.application, keep=KEPT_VERSIONS, service_role=arn, tags=shared_tags(intent)
         )
 
@@ -58,7 +58,7 @@ def _machine_role(wanted: Wanted, observed: Observed) -> Iterator[Step]:
     if role is None or not role.policies >= complete:
         repository = wanted.names.repository
         pull = pull_policy(account.partition, account.region, account.id, repository)
-        yield steps.create_role(
+        yield supplies.create_role(
             name,
             "the machines' own: WebTier, and pulling images of one repository"
             if wanted.in_ecr
@@ -69,7 +69,7 @@ def _machine_role(wanted: Wanted, observed: Observed) -> Iterator[Step]:
             tags=own_tags(intent),
         )
     if profile is None or not profile.roles:
-        yield steps.create_profile(name, name, own_tags(intent))
+        yield supplies.create_profile(name, name, own_tags(intent))
 
 
 def _must_be_ours(is_missing: bool, option: str, name: str) -> None:

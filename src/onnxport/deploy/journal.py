@@ -26,14 +26,15 @@ Line = Mapping[str, Any]
 
 
 class Journal:
-    """Writes each line to the disk before the deed. folder: `.onnxport`, made if it isn't there. made: environments of
-    runs that this one goes on with.
+    """Writes each line to the disk before the deed. folder: `.onnxport`, made if it isn't there. going_on: the run that
+    this one goes on with, whose environments it inherits.
 
     One run at a time: raises DeployError while another one is going on in this folder.
     """
 
-    def __init__(self, folder: Path, plan: Plan, made: Mapping[str, str] | None = None) -> None:
-        self._path, self.made = folder / NAME, dict(made or {})
+    def __init__(self, folder: Path, plan: Plan, going_on: BrokenOff | None = None) -> None:
+        self._path, self.made = folder / NAME, dict(going_on.made if going_on else {})
+        changed = dict(going_on.changed if going_on else {})
         try:
             folder.mkdir(exist_ok=True)
             self._file: IO[str] = self._path.open("a", encoding="utf-8")
@@ -48,8 +49,10 @@ class Journal:
         about = {"kind": plan.kind, "app": plan.app, "title": plan.title}
         ways = {"goal": plan.goal, "origin": plan.origin}
         try:
-            self.write(_BEGIN, **about, **ways, steps=len(plan.steps), made=self.made)
-        except BaseException:
+            self.write(
+                _BEGIN, **about, **ways, steps=len(plan.steps), made=self.made, changed=changed
+            )
+        except SettingsError:
             self._close_broken()
             raise
 
@@ -124,17 +127,20 @@ def broken_off(folder: Path) -> BrokenOff | None:
     if begin is None:
         return None
     started = [line for line in last if line.get("what") == _START]
-    inherited = begin.get("made")
-    made = dict(inherited) if isinstance(inherited, dict) else {}
-    made.update(_ids(last, _MADE))
     return BrokenOff(
         step=(_text(started[-1], "step") if started else "") or "its beginning",
         kind=_text(begin, "kind") or "deploy",
         goal=_text(begin, "goal"),
         origin=_text(begin, "origin"),
-        made=made,
-        changed=_ids(last, _CHANGES),
+        made=_inherited(begin, "made") | _ids(last, _MADE),
+        changed=_inherited(begin, "changed") | _ids(last, _CHANGES),
     )
+
+
+def _inherited(begin: Line, what: str) -> dict[str, str]:
+    """Ids that a run took over from the one before it."""
+    found = begin.get(what)
+    return dict(found) if isinstance(found, dict) else {}
 
 
 def _ids(lines: Iterable[Line], what: str) -> dict[str, str]:

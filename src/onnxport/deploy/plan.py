@@ -160,7 +160,7 @@ class Plan:
 class BrokenOff:
     """A run that didn't come to its end. step: at which it broke off. kind: its command. goal, origin: the version that
     it was to deploy, and the one that was live before. made, changed: ids by name of the environments that it made, and
-    of those that it began to change; made also by runs before it that it went on with.
+    of those that it began to change; also of runs before it that it went on with.
     """
 
     step: str

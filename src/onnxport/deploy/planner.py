@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import replace
 
-from onnxport.deploy import steps
+from onnxport.deploy import steps, supplies
 from onnxport.deploy.drift import Drift, drift, is_same_platform, platform_number
 from onnxport.deploy.ground import ground
 from onnxport.deploy.images import is_docker_hub
@@ -124,9 +124,9 @@ def _version_steps(wanted: Wanted, observed: Observed, label: str) -> Iterator[S
     image, names = wanted.image, wanted.names
     held = observed.repository.digests if observed.repository else frozenset()
     if wanted.in_ecr and observed.repository is None:
-        yield steps.create_repository(names.repository, shared_tags(wanted.intent))
+        yield supplies.create_repository(names.repository, shared_tags(wanted.intent))
     if image.digest not in held:
-        yield steps.push_image(
+        yield supplies.push_image(
             wanted.repository,
             image.digest,
             megabytes=image.size / _MEGABYTE,
@@ -135,12 +135,12 @@ def _version_steps(wanted: Wanted, observed: Observed, label: str) -> Iterator[S
     if observed.version(label):
         return
     if not observed.has_bucket:
-        yield steps.create_bucket(observed.bucket)
+        yield supplies.create_bucket(observed.bucket)
     key = names.version_key(label)
     if not key.startswith(KEY_PREFIX):
         raise DeployError(f"the key {key} isn't below {KEY_PREFIX}", remedy="report this as a bug")
-    yield steps.upload_bundle(observed.bucket, key, wanted.sha256)
-    yield steps.create_version(
+    yield supplies.upload_bundle(observed.bucket, key, wanted.sha256)
+    yield supplies.create_version(
         names.application,
         label,
         description=wanted.description,
@@ -415,4 +415,4 @@ class _Change:
 
     def _record(self, slot: Slot, platform: str) -> Step:
         record = record_of(self.wanted, self.label, slot, self.observed, platform)
-        return steps.write_record(self.observed.bucket, self.names.record_key, record)
+        return supplies.write_record(self.observed.bucket, self.names.record_key, record)

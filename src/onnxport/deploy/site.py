@@ -12,7 +12,7 @@ from onnxport.deploy.aws.events import Stream
 from onnxport.deploy.aws.session import Cloud
 from onnxport.deploy.images import Prepared
 from onnxport.deploy.names import Names
-from onnxport.deploy.observed import Address, Environment, Event
+from onnxport.deploy.observed import Address, Environment, Event, Tags
 from onnxport.deploy.tags import APP, is_ours
 from onnxport.errors import DeployError
 
@@ -72,7 +72,11 @@ def stream_of(site: Site, name: str) -> Stream:
 
 
 def owns(site: Site, environment: Environment) -> bool:
-    tags = reading.read_tags(site.cloud, environment.arn)
+    return are_ours(site, reading.read_tags(site.cloud, environment.arn))
+
+
+def are_ours(site: Site, tags: Tags) -> bool:
+    """Whether what has these tags is onnxport's, and of this application."""
     return is_ours(tags) and tags.get(APP) == site.names.application
 
 

@@ -1,4 +1,5 @@
-"""The steps of which plans consist: for each what it changes, which permissions it needs, and how it is taken back.
+"""Steps on environments: for each what it changes, which permissions it needs, and how it is taken back. `supplies.py`
+has those on all that environments stand on.
 
 The names of actions are rows of the table in `actions.py`.
 """
@@ -9,167 +10,21 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from onnxport.deploy.drift import platform_number
-from onnxport.deploy.permissions import CALLED, LOOK, ON_BEHALF, eb, iam
+from onnxport.deploy.permissions import CALLED, LOOK, ON_BEHALF, eb
 from onnxport.deploy.plan import Step, Undo
 
 Settings = Sequence[Mapping[str, str]]
 
 
-def _undo(action: str, title: str, **arguments: Any) -> Undo:
+def undo(action: str, title: str, **arguments: Any) -> Undo:
+    """What takes a step back. action: one of the undoing ones."""
     return Undo(action, arguments, title, CALLED[action])
 
 
-def create_role(
-    name: str,
-    told: str,
-    *,
-    trust: Mapping[str, Any],
-    policies: Sequence[str],
-    inline: Mapping[str, Any] | None,
-    tags: Mapping[str, str],
-) -> Step:
-    """told: what it is for, and what it may."""
-    return Step(
-        "create_role",
-        f"create role {name}",
-        "add",
-        told,
-        {
-            "name": name,
-            "trust": dict(trust),
-            "policies": list(policies),
-            "inline": dict(inline) if inline is not None else None,
-            "tags": dict(tags),
-        },
-        iam("CreateRole", "AttachRolePolicy", "PutRolePolicy", "TagRole"),
-        _undo("delete_role", f"delete role {name}", name=name),
-    )
-
-
-def create_profile(name: str, role: str, tags: Mapping[str, str]) -> Step:
-    return Step(
-        "create_profile",
-        f"create instance profile {name}",
-        "add",
-        f"hands role {role} to the machines",
-        {"name": name, "role": role, "tags": dict(tags)},
-        iam(
-            "CreateInstanceProfile",
-            "GetInstanceProfile",
-            "AddRoleToInstanceProfile",
-            "TagInstanceProfile",
-            "PassRole",
-        ),
-        _undo("delete_profile", f"delete instance profile {name}", name=name),
-    )
-
-
-def create_application(name: str, *, keep: int, service_role: str, tags: Mapping[str, str]) -> Step:
-    return Step(
-        "create_application",
-        f"create application {name}",
-        "add",
-        f"holds environments and versions; the newest {keep} versions are kept",
-        {"name": name, "keep": keep, "service_role": service_role, "tags": dict(tags)},
-        (*eb("CreateApplication", "AddTags"), "iam:PassRole"),
-        _undo("delete_application", f"delete application {name}", name=name),
-    )
-
-
-def create_repository(name: str, tags: Mapping[str, str]) -> Step:
-    return Step(
-        "create_repository",
-        f"create repository {name}",
-        "add",
-        "in ECR: private, tags never move, each image is scanned",
-        {"name": name, "tags": dict(tags)},
-        ("ecr:CreateRepository", "ecr:PutLifecyclePolicy", "ecr:TagResource"),
-        _undo("delete_repository", f"delete repository {name}", name=name, force=False),
-    )
-
-
-def push_image(repository: str, digest: str, *, megabytes: float, in_ecr: bool) -> Step:
-    """repository: registry and name."""
-    name = repository.partition("/")[2]
-    undo = _undo("delete_image", f"delete image {digest[:19]} of {name}", name=name, digest=digest)
-    return Step(
-        "push_image",
-        f"push image {digest[:19]}",
-        "add",
-        f"{megabytes:.0f} MB to {repository}, less what is there already",
-        {"repository": repository, "digest": digest, "in_ecr": in_ecr},
-        (
-            "ecr:GetAuthorizationToken",
-            "ecr:BatchCheckLayerAvailability",
-            "ecr:InitiateLayerUpload",
-            "ecr:UploadLayerPart",
-            "ecr:CompleteLayerUpload",
-            "ecr:BatchGetImage",
-            "ecr:PutImage",
-        )
-        if in_ecr
-        else (),
-        undo if in_ecr else None,
-    )
-
-
-def create_bucket(bucket: str) -> Step:
-    return Step(
-        "create_bucket",
-        f"create bucket {bucket}",
-        "add",
-        "the account's bucket for Elastic Beanstalk in this region; it stays",
-        {"bucket": bucket},
-        (
-            *eb("CreateStorageLocation"),
-            "s3:CreateBucket",
-            "s3:PutBucketOwnershipControls",
-            "s3:PutBucketPolicy",
-            "s3:PutBucketPublicAccessBlock",
-        ),
-    )
-
-
-def upload_bundle(bucket: str, key: str, sha256: str) -> Step:
-    return Step(
-        "upload_bundle",
-        f"upload {key.rpartition('/')[2]}",
-        "add",
-        f"to s3://{bucket}/{key}",
-        {"bucket": bucket, "key": key, "sha256": sha256},
-        ("s3:PutObject",),
-        _undo("delete_object", f"delete s3://{bucket}/{key}", bucket=bucket, key=key),
-    )
-
-
-def create_version(
-    application: str,
-    label: str,
-    *,
-    description: str,
-    bucket: str,
-    key: str,
-    tags: Mapping[str, str],
-) -> Step:
-    return Step(
-        "create_version",
-        f"create version {label}",
-        "add",
-        description,
-        {
-            "application": application,
-            "label": label,
-            "description": description,
-            "bucket": bucket,
-            "key": key,
-            "tags": dict(tags),
-        },
-        (
-            *eb("CreateApplicationVersion", "DescribeApplicationVersions", "AddTags"),
-            "s3:GetObject",
-        ),
-        _undo("delete_version", f"delete version {label}", application=application, label=label),
-    )
+def _end_made(name: str, *, idle: bool, version: str) -> Undo:
+    """Ends what this run has made, or one that it goes on with, and nothing else."""
+    title = f"terminate environment {name}"
+    return undo("terminate", title, name=name, idle=idle, version=version, made=True)
 
 
 def create_environment(
@@ -200,14 +55,7 @@ def create_environment(
             "tags": dict(tags),
         },
         (*eb("CreateEnvironment", "AddTags"), *LOOK, *ON_BEHALF),
-        _undo(
-            "terminate",
-            f"terminate environment {name}",
-            name=name,
-            idle=idle,
-            version=version,
-            made=True,
-        ),
+        _end_made(name, idle=idle, version=version),
     )
 
 
@@ -218,14 +66,6 @@ def await_ready(
 
     idle, version: as for `create_environment`.
     """
-    undo = _undo(
-        "terminate",
-        f"terminate environment {name}",
-        name=name,
-        idle=idle,
-        version=version,
-        made=True,
-    )
     return Step(
         "await_ready",
         f"wait for {name}",
@@ -233,7 +73,7 @@ def await_ready(
         told,
         {"name": name, "id": id},
         LOOK,
-        undo if id else None,
+        _end_made(name, idle=idle, version=version) if id else None,
     )
 
 
@@ -261,7 +101,7 @@ def update_settings(
     """back: the values that there were. added: options that there weren't, which go when it is taken back. idle:
     whether callers mustn't reach it meanwhile.
     """
-    undo = _undo(
+    inverse = undo(
         "update_settings",
         f"put the former settings of {name} back",
         name=name,
@@ -281,7 +121,7 @@ def update_settings(
             "idle": idle,
         },
         CALLED["update_settings"],
-        undo,
+        inverse,
     )
 
 
@@ -295,7 +135,7 @@ def update_platform(name: str, platform: str, told: str, *, former: str) -> Step
         f"in place of {old}; {told}",
         {"name": name, "platform": platform},
         CALLED["update_platform"],
-        _undo(
+        undo(
             "update_platform",
             f"put {name} back on platform {old}",
             name=name,
@@ -315,7 +155,7 @@ def update_version(
     idle: bool,
 ) -> Step:
     """idle: whether callers mustn't reach it meanwhile."""
-    undo = _undo(
+    inverse = undo(
         "update_version",
         f"put version {former} back on {name}",
         name=name,
@@ -330,7 +170,7 @@ def update_version(
         told,
         {"name": name, "version": version, "tags": dict(tags), "idle": idle},
         CALLED["update_version"],
-        undo if former else None,
+        inverse if former else None,
     )
 
 
@@ -363,7 +203,7 @@ def swap(name: str, former: str, address: str, *, version: str | None) -> Step:
         f"{address} leads to {name} from then on",
         {"name": name, "former": former, "version": version},
         CALLED["point"],
-        _undo("point", f"swap back to {former}", name=former, former=name, version=None),
+        undo("point", f"swap back to {former}", name=former, former=name, version=None),
     )
 
 
@@ -401,29 +241,6 @@ def abort(name: str) -> Step:
         "it returns to the version and settings of before",
         {"name": name},
         (*eb("AbortEnvironmentUpdate"), *LOOK),
-    )
-
-
-def write_record(bucket: str, key: str, record: Mapping[str, Any]) -> Step:
-    return Step(
-        "write_record",
-        "write the deployment down",
-        "change",
-        f"s3://{bucket}/{key}, for `rollback` and `status`",
-        {"bucket": bucket, "key": key, "record": dict(record)},
-        ("s3:PutObject",),
-    )
-
-
-def check_image(repository: str, digest: str, version: str) -> Step:
-    """Before anything is changed: a machine that finds no image fails after minutes."""
-    return Step(
-        "check_image",
-        f"look for image {digest[:19]}",
-        "look",
-        f"in {repository}; version {version} runs it",
-        {"repository": repository, "digest": digest, "version": version},
-        ("ecr:DescribeRepositories", "ecr:ListTagsForResource", "ecr:BatchGetImage"),
     )
 
 
